@@ -1,41 +1,92 @@
 # Every target works as the first command in a fresh clone, with only Python 3.11+, make and a package registry.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+.PHONY: help setup demo run test proto docs lock format lint verify clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# protoc finds its plugins by name.
+# protoc finds its plugins, and the tests find grpcurl, by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## list what make offers
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
+setup: $(READY) ## build .venv from requirements.lock; every other target does it when needed
+
+# A rebuild starts from nothing, so that no package which left the lock stays behind.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=/path/to/it" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "building $(VENV) from requirements.lock ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $(READY)
 
-setup: $(READY) ## build .venv from the lock
+demo: $(READY) ## a delivered, a declined and an undeliverable order, from start to end
+	@$(BIN)/oms demo
+
+run: $(READY) ## the four services in the foreground, data in var/; Ctrl-C drains them
+	@$(BIN)/oms up
+
+test: $(READY) ## every test
+	@$(BIN)/python -m pytest
 
 PROTOS := $(sort $(shell find protos -name '*.proto'))
 SERVICE_PROTOS := $(filter %_service.proto,$(PROTOS))
 
-# Writes the stubs to $(1). Services alone get gRPC stubs: message files would only yield empty ones. The descriptor set
-# keeps the comments of the contract, which the stubs drop, so that reflection can serve them.
+# Writes the stubs into $(1). Services alone get gRPC stubs: from a file of messages they would be empty. The descriptor set
+# keeps the comments of the contract, which the stubs drop, so that server reflection can show them.
 define protoc
-mkdir -p $(1)/oms
-$(BIN)/python -m grpc_tools.protoc -Iprotos \
-	--python_out=$(1) --mypy_out=quiet:$(1) \
-	--include_imports --include_source_info --descriptor_set_out=$(1)/oms/descriptors.binpb $(PROTOS)
-$(BIN)/python -m grpc_tools.protoc -Iprotos \
-	--grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICE_PROTOS)
+	mkdir -p $(1)/oms
+	$(BIN)/python -m grpc_tools.protoc -Iprotos \
+		--python_out=$(1) --mypy_out=quiet:$(1) \
+		--include_imports --include_source_info --descriptor_set_out=$(1)/oms/descriptors.binpb $(PROTOS)
+	$(BIN)/python -m grpc_tools.protoc -Iprotos \
+		--grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICE_PROTOS)
 endef
 
 proto: $(READY) ## regenerate generated/ from protos/
-	rm -rf generated/oms
-	$(call protoc,generated)
+	@rm -rf generated/oms
+	@$(call protoc,generated)
+
+docs: $(READY) ## regenerate the diagrams and tables in docs/ and README.md from the code
+	@$(BIN)/python -m docs.generate
+
+lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal \
+		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+format: $(READY) ## format code and protos
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/buf format --write
+
+lint: $(READY) ## types, style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+
+# What the contract is compared with: the last release, or the commit before this one while there is none.
+BASELINE ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git rev-parse --verify --quiet HEAD~1)
+
+verify: $(READY) ## contract, generated code, diagrams and import rules are as they should be
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(if $(BASELINE),$(BIN)/buf breaking --against '.git#ref=$(BASELINE)',@echo "no earlier commit to compare the contract with")
+	@stale=$$(mktemp -d); trap 'rm -rf "$$stale"' EXIT; \
+	$(MAKE) --no-print-directory proto-into OUT="$$stale"; \
+	diff -r --exclude=__pycache__ "$$stale/oms" generated/oms \
+		|| { echo "generated/ is not what protos/ gives: run 'make proto' and commit the result" >&2; exit 1; }
+	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m pytest tests/rules
+
+.PHONY: proto-into
+proto-into: $(READY)
+	@$(call protoc,$(OUT))
+
+clean: ## remove what can be built again (not var/)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist
