@@ -1,4 +1,4 @@
-"""Who may import whom (docs/ARCHITECTURE.md): data flows one way, and these tests hold it to that."""
+"""Who may import whom (docs/ARCHITECTURE.md): data flows one way; these tests hold it to that."""
 
 import ast
 import sys
@@ -146,7 +146,7 @@ def test_neither_the_log_nor_the_runner_knows_about_orders(path: Path) -> None:
     "path", rows((*SERVICES, "orchestrator", "chassis", "console")), ids=name_of
 )
 def test_wiring_is_done_in_main_alone(path: Path) -> None:
-    """Importing a module does nothing: no statement at module level calls for the sake of the call."""
+    """Importing a module does nothing: no statement at its top calls for the sake of the call."""
     if path.name == "__main__.py":
         return
     calls = [
