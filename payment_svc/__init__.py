@@ -1,1 +1,1 @@
-"""TBD."""
+"""The payment service: holds, takes and gives back money through a payment gateway."""
