@@ -1,0 +1,237 @@
+"""One service's database: opened, checked, migrated, read from.
+
+Invariant: a `Database` that was opened is at this release's schema and was writable a moment ago.
+It must never block the event loop once it is open: reads run in a small pool of threads, writes in
+the thread of the group commit that owns them.
+
+On SQLite every transaction of `engine` takes the write lock as it begins (`BEGIN IMMEDIATE`), so
+that what it reads is still true when it writes. Reads go through connections of their own, which
+cannot write, and with the write-ahead log they neither wait for a writer nor hold one up.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Final, Self, TypeVar
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from chassis import faults
+from chassis.migrations import DatabaseNewer, migrate
+from chassis.server import CannotStart
+
+__all__ = ["Database", "DatabaseNewer", "is_trouble"]
+
+T = TypeVar("T")
+
+READERS: Final = 4
+# How long a statement waits for another process's write before it gives up.
+BUSY_SECONDS: Final = 2.0
+_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+
+class Database:
+    """An open database.
+
+    `engine` is for writing. Readers use `read`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        engine: sqlalchemy.Engine,
+        read_engine: sqlalchemy.Engine,
+        lock: IO[str] | None,
+    ) -> None:
+        self.name = name
+        self.engine = engine
+        self._read_engine = read_engine
+        self._lock = lock
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"{name}-read")
+
+    @classmethod
+    def open(cls, url: str, *, name: str, migrations: str, exclusive: bool = False) -> Self:
+        """Opens the database at `url`, creates it where there is none, and migrates it.
+
+        Args:
+            url: As SQLAlchemy writes it: `sqlite:///var/order.db`, `postgresql://…`.
+            name: What messages call it, for example "order".
+            migrations: The package whose `versions` hold the schema's revisions.
+            exclusive: Hold a lock on a SQLite file for life, so that no second process opens it so.
+
+        Raises:
+            CannotStart: It cannot be used as it is; the text says why and what to do.
+            DatabaseNewer: A newer release wrote it.
+        """
+        parsed = _parse(url, name)
+        lock: IO[str] | None = None
+        with contextlib.ExitStack() as undo:
+            if parsed.get_backend_name() == "sqlite":
+                path = _sqlite_path(parsed, name)
+                if exclusive:
+                    lock = undo.enter_context(_lock(path, name))
+                engine, read_engine = _sqlite_engines(parsed)
+            else:
+                engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True)
+                read_engine = engine
+            undo.callback(engine.dispose)
+            undo.callback(read_engine.dispose)
+            try:
+                with engine.begin() as connection:
+                    migrate(connection, name=name, package=migrations)
+            except sqlalchemy.exc.DBAPIError as error:
+                raise CannotStart(
+                    f"{name} database {_shown(parsed)} cannot be used: {error.orig}"
+                ) from error
+            undo.pop_all()
+        return cls(name=name, engine=engine, read_engine=read_engine, lock=lock)
+
+    async def read(self, query: Callable[[sqlalchemy.Connection], T]) -> T:
+        """Runs `query` in a reader thread, on one consistent state of the database.
+
+        Raises:
+            faults.Unavailable: The database could not be asked.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
+
+    async def close(self) -> None:
+        """Waits for the reads under way and closes every connection. Writers are closed before."""
+        await asyncio.to_thread(self._close)
+
+    def _read(self, query: Callable[[sqlalchemy.Connection], T]) -> T:
+        try:
+            with self._read_engine.connect() as connection:
+                return query(connection)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            if not is_trouble(error):
+                raise
+            raise faults.Unavailable(
+                "STORE_UNAVAILABLE", "the database cannot be read just now; ask again"
+            ) from error
+
+    def _close(self) -> None:
+        self._readers.shutdown()
+        self._read_engine.dispose()
+        self.engine.dispose()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether `error` is about the database or the way to it, not about what it was asked to do."""
+    match error:
+        case sqlalchemy.exc.OperationalError() | sqlalchemy.exc.InterfaceError():
+            return True
+        case sqlalchemy.exc.TimeoutError():  # no connection came free
+            return True
+        case sqlalchemy.exc.DBAPIError():
+            # A bare DatabaseError is what drivers make of a damaged file or a broken connection.
+            return error.connection_invalidated or type(error) is sqlalchemy.exc.DatabaseError
+        case _:
+            return False
+
+
+def _parse(url: str, name: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except sqlalchemy.exc.ArgumentError as error:
+        raise CannotStart(
+            f"{name} database: {url!r} is not a database URL; "
+            "write sqlite:///var/file.db or postgresql://host/database"
+        ) from error
+    return parsed
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _sqlite_path(url: URL, name: str) -> Path:
+    if url.database is None or url.database in {"", ":memory:"}:
+        raise CannotStart(f"{name} database: SQLite needs a file, as in sqlite:///var/{name}.db")
+    path = Path(url.database)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(
+            f"{name} database: the folder {path.parent} cannot be made: {error.strerror}"
+        ) from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise CannotStart(f"{name} database: the folder {path.parent} is not writable")
+    if path.is_dir():
+        raise CannotStart(f"{name} database: {path} is a folder, not a file")
+    return path
+
+
+def _lock(path: Path, name: str) -> IO[str]:
+    """Takes the lock that one process at a time holds on a SQLite file.
+
+    The kernel lets go of it when the process ends, however it ends; the file itself stays.
+    """
+    beside = path.with_name(path.name + ".lock")
+    try:
+        lock = beside.open("a+", encoding="ascii")
+    except OSError as error:
+        raise CannotStart(
+            f"{name} database: {beside} cannot be opened: {error.strerror}"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read(20).strip() or "unknown"
+        lock.close()
+        raise CannotStart(
+            f"{name} database {path} is in use by another {name} (pid {holder}); "
+            "stop that one first, or give this one a database of its own"
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _sqlite_engines(url: URL) -> tuple[sqlalchemy.Engine, sqlalchemy.Engine]:
+    """An engine that takes the write lock as each transaction begins, and one that cannot write."""
+    writing = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
+    reading = _sqlite_engine(url, begin="BEGIN", more_pragmas=("query_only=ON",))
+    return writing, reading
+
+
+def _sqlite_engine(
+    url: URL, *, begin: str, more_pragmas: tuple[str, ...] = ()
+) -> sqlalchemy.Engine:
+    engine = sqlalchemy.create_engine(
+        url,
+        connect_args={
+            "timeout": BUSY_SECONDS,
+            # The driver begins nothing by itself: the listener below says when, and how.
+            "isolation_level": None,
+            # A pooled connection wanders between threads, one at a time.
+            "check_same_thread": False,
+        },
+    )
+
+    def prepare(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        try:
+            for pragma in (*_PRAGMAS, *more_pragmas):
+                cursor.execute(f"PRAGMA {pragma}")
+        finally:
+            cursor.close()
+
+    def begun(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begun)
+    return engine

@@ -1,0 +1,333 @@
+"""Writes in groups: everything that waits is written in one transaction, by one thread.
+
+Invariant: a caller is answered only after the transaction that holds its command has committed,
+and is answered with what that transaction made of it. It must never run two transactions at a
+time, and never let one command's failure become another's.
+
+What `apply` is given may be offered to it again: after an operational trouble the commit may or
+may not have taken effect, so the same commands are offered again under the same keys. Whoever
+writes `apply` sees to it that doing so gives the same answer and no second effect.
+
+How a batch ends:
+
+- It commits: each command gets its entry of what `apply` returned.
+- `apply` raises `Missed`: rolled back; the others go together, the missed ones follow, each alone.
+- Any other exception: rolled back; each command is run alone, so that the one at fault fails alone.
+- An operational trouble (locked, full, gone, an answer to a commit that was lost): rolled back,
+  the connection dropped, and offered again, with growing pauses, until `TRYING_SECONDS` have
+  passed.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic, TypeAlias, TypeVar
+
+import sqlalchemy
+import structlog
+
+from chassis import faults
+from chassis.database import is_trouble
+
+Command = TypeVar("Command")
+Reply = TypeVar("Reply")
+
+Apply: TypeAlias = Callable[[sqlalchemy.Connection, Sequence[Command]], Sequence[Reply | Exception]]
+"""Runs in a transaction that is begun and committed for it; returns one entry a command.
+
+An entry that is an exception is that command's own failure: nothing of it is in the transaction.
+"""
+
+# How long the same commands are offered again to a database in trouble, and the pauses between.
+TRYING_SECONDS: Final = 5.0
+PAUSE_SECONDS_MIN: Final = 0.02
+PAUSE_SECONDS_MAX: Final = 1.0
+# How often a command that misses is decided again before its caller is sent away.
+MISSES_MAX: Final = 5
+
+_log = structlog.get_logger(__name__)
+
+
+class Missed(Exception):  # noqa: N818 - not an error: the rows had moved on
+    """Guarded writes found another version than the one that was read.
+
+    `indices` are the commands, by their place in the batch, that have to be decided again.
+    """
+
+    def __init__(self, indices: Iterable[int]) -> None:
+        self.indices = frozenset(indices)
+        assert self.indices, "whoever missed says which"
+        super().__init__(f"{len(self.indices)} commands found another version")
+
+
+class _Trouble(Exception):  # noqa: N818 - never leaves this module
+    """The database stayed in trouble for as long as we try."""
+
+
+class BatchWriter(Generic[Command, Reply]):
+    """Sees one batch after another to its end, in whatever thread calls it, over one connection."""
+
+    def __init__(
+        self,
+        engine: sqlalchemy.Engine,
+        apply: Apply[Command, Reply],
+        *,
+        name: str,
+        pause: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._apply = apply
+        self._name = name
+        self._pause = pause
+        self._monotonic = monotonic
+        self._connection: sqlalchemy.Connection | None = None
+
+    def write(self, commands: Sequence[Command]) -> Sequence[Reply | Exception]:
+        """Returns one entry a command, each committed or failed for good. Never raises for them."""
+        deadline = self._monotonic() + TRYING_SECONDS
+        try:
+            return self._together(commands, deadline)
+        except Missed as missed:
+            apart = missed.indices
+        except _Trouble:
+            return [_unavailable() for _ in commands]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is one command's: see whose
+            if len(commands) > 1:
+                _log.warning("batch_run_item_by_item", store=self._name, error=_short(error))
+            apart = frozenset(range(len(commands)))
+        return self._apart(commands, apart, deadline)
+
+    def close(self) -> None:
+        """Gives the connection up; the next write opens another."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        # It may be half dead: what it says on the way out is of no interest any more.
+        with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
+            connection.invalidate()
+        with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
+            connection.close()
+
+    def _apart(
+        self, commands: Sequence[Command], apart: frozenset[int], deadline: float
+    ) -> Sequence[Reply | Exception]:
+        """Runs the commands at `apart` in their order, each alone, after the others together."""
+        replies: dict[int, Reply | Exception] = {}
+        rest = [index for index in range(len(commands)) if index not in apart]
+        if rest:
+            answers = self.write([commands[index] for index in rest])
+            replies.update(zip(rest, answers, strict=True))
+        for index in sorted(apart):
+            try:
+                replies[index] = self._alone(commands[index], deadline)
+            except _Trouble:
+                # What does not answer this command will not answer the next one either.
+                for left in apart:
+                    replies.setdefault(left, _unavailable())
+                break
+        return [replies[index] for index in range(len(commands))]
+
+    def _alone(self, command: Command, deadline: float) -> Reply | Exception:
+        failure: Exception = _unavailable()
+        for _ in range(MISSES_MAX):
+            try:
+                return self._together([command], deadline)[0]
+            except _Trouble:
+                raise
+            except Missed:
+                failure = _unavailable()
+            except sqlalchemy.exc.IntegrityError as error:
+                failure = error  # maybe a row that was not there when it was looked for: look again
+            except Exception as error:  # noqa: BLE001 - this one command's own, answered below
+                failure = error
+                break
+        if isinstance(failure, faults.Fault):
+            return failure
+        _log.error("command_failed", store=self._name, exc_info=failure)
+        return faults.Defect("INTERNAL", "internal error")
+
+    def _together(
+        self, commands: Sequence[Command], deadline: float
+    ) -> Sequence[Reply | Exception]:
+        """One transaction over `commands`, offered again while the database is in trouble.
+
+        Raises:
+            _Trouble: The time for that is up.
+        """
+        pause = PAUSE_SECONDS_MIN
+        while True:
+            try:
+                return self._once(commands)
+            except sqlalchemy.exc.SQLAlchemyError as error:
+                if not is_trouble(error):
+                    raise
+                self.close()
+                over = self._monotonic() + pause >= deadline
+                _log.warning("store_trouble", store=self._name, error=_short(error), gave_up=over)
+                if over:
+                    raise _Trouble from error
+            self._pause(pause)
+            pause = min(2 * pause, PAUSE_SECONDS_MAX)
+
+    def _once(self, commands: Sequence[Command]) -> Sequence[Reply | Exception]:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        with self._connection.begin():
+            replies = self._apply(self._connection, commands)
+            assert len(replies) == len(commands), "apply returns one entry a command"
+        return replies
+
+
+class _Stop:
+    """What `close` puts behind everything that was submitted."""
+
+
+class GroupCommit(Generic[Command, Reply]):
+    """One writer thread behind an asyncio front.
+
+    `start`, `submit`, `close` and `failed` belong to one event loop; `apply` runs in the thread.
+    """
+
+    def __init__(
+        self,
+        engine: sqlalchemy.Engine,
+        apply: Apply[Command, Reply],
+        *,
+        name: str,
+        batch_max: int = 256,
+        waiting_max: int = 20_000,
+        pause: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assert 1 <= batch_max <= waiting_max
+        self._name = name
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+        self._writer = BatchWriter(engine, apply, name=name, pause=pause, monotonic=monotonic)
+        # A SimpleQueue costs one C call on either side, and loses no wake-up.
+        self._queue: queue.SimpleQueue[tuple[Command, asyncio.Future[Reply]] | _Stop] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name=f"{name}-writer", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._outstanding: set[asyncio.Future[Reply]] = set()
+        self._open = False
+        self._ended = asyncio.Event()
+        self._failed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Starts the writer."""
+        assert self._loop is None, "a group commit is started once"
+        self._loop = asyncio.get_running_loop()
+        self._open = True
+        self._thread.start()
+
+    async def submit(self, command: Command) -> Reply:
+        """Waits until `command` is committed; a caller that leaves does not take it back.
+
+        Raises:
+            faults.Overloaded: Too many commands are waiting; this one was not taken.
+            faults.Unavailable: The database stayed away; the command may have been applied.
+            Exception: The command's own failure, as `apply` returned it.
+        """
+        if self._loop is None or not self._open:
+            raise _unavailable()
+        if len(self._outstanding) >= self._waiting_max:
+            raise faults.Overloaded(
+                "STORE_OVERLOADED",
+                "too many writes are waiting; ask again later",
+                retry_after_seconds=1.0,
+            )
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._outstanding.add(future)
+        self._queue.put((command, future))
+        return await future
+
+    async def close(self) -> None:
+        """Writes everything that was submitted, then ends the writer. May be called again."""
+        if self._loop is None:
+            return
+        if self._open:
+            self._open = False
+            self._queue.put(_Stop())
+        await self._ended.wait()
+        self._thread.join()
+
+    async def failed(self) -> None:
+        """Returns if the writer dies of a defect: then the process should end, and recover."""
+        await self._failed.wait()
+
+    def _deliver(
+        self, futures: Sequence[asyncio.Future[Reply]], replies: Sequence[Reply | Exception]
+    ) -> None:
+        self._outstanding.difference_update(futures)
+        for future, reply in zip(futures, replies, strict=True):
+            if future.done():  # its caller went away
+                continue
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+    def _end(self, died: bool) -> None:
+        self._open = False
+        for future in self._outstanding:
+            if not future.done():
+                future.set_exception(_unavailable())
+        self._outstanding.clear()
+        self._ended.set()
+        if died:
+            self._failed.set()
+
+    def _run(self) -> None:
+        assert self._loop is not None
+        died = True
+        try:
+            going = True
+            while going:
+                batch, going = self._take()
+                if batch:
+                    replies = self._writer.write([command for command, _ in batch])
+                    futures = [future for _, future in batch]
+                    self._loop.call_soon_threadsafe(self._deliver, futures, replies)
+            died = False
+        except BaseException:  # noqa: BLE001 - the last word of the thread: the process is told
+            _log.exception("writer_died", store=self._name)
+        finally:
+            self._writer.close()
+            # A loop that is closed has nobody left to tell.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end, died)
+
+    def _take(self) -> tuple[list[tuple[Command, asyncio.Future[Reply]]], bool]:
+        """Waits for a command and takes all that wait behind it, up to a batch.
+
+        The second value says whether to go on after them.
+        """
+        batch: list[tuple[Command, asyncio.Future[Reply]]] = []
+        taken = self._queue.get()
+        try:
+            while not isinstance(taken, _Stop):
+                batch.append(taken)
+                if len(batch) == self._batch_max:
+                    return batch, True
+                taken = self._queue.get_nowait()
+        except queue.Empty:
+            return batch, True
+        return batch, False
+
+
+def _unavailable() -> faults.Unavailable:
+    return faults.Unavailable(
+        "STORE_UNAVAILABLE", "the database cannot be written just now; ask again"
+    )
+
+
+def _short(error: BaseException) -> str:
+    """An error for the log: bounded, and without the values that were being written."""
+    cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    return repr(cause)[:500]

@@ -1,0 +1,145 @@
+"""Rows: an entity table over one SQL table, with statements that are compiled once.
+
+Invariant: what `to_row` writes `from_row` reads back equal. It must never build SQL from values:
+they are always bound.
+
+SQLAlchemy builds the statements, so that they fit every database. On the hot path their text runs
+straight on the driver, because building and compiling them anew costs more than running them.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from chassis.entities import Versioned
+
+E = TypeVar("E", bound=Versioned)
+
+Row: TypeAlias = Sequence[Any]
+"""The values of one row, in the order of the table's columns."""
+
+# How many ids one SELECT asks for at the most: well below any database's limit on parameters.
+IDS_MAX: Final = 512
+
+
+class Statement:
+    """One statement as the driver takes it; its parameters come from places in a tuple."""
+
+    def __init__(
+        self, clause: sa.ClauseElement, dialect: sa.Dialect, places: Sequence[str]
+    ) -> None:
+        """`places` names the parameter that each place of a tuple is for."""
+        compiled = clause.compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        self.text = compiled.string
+        self._names = tuple(compiled.positiontup or compiled.params)
+        assert len(self._names) > 1, "itemgetter of one place would not make a tuple"
+        self._pick = itemgetter(*(places.index(name) for name in self._names))
+        self._positional = compiled.positional
+
+    def bind(self, values: Row) -> Any:  # noqa: ANN401 - a tuple or a dict, as the driver likes
+        """The parameters for one run."""
+        picked = self._pick(values)
+        return picked if self._positional else dict(zip(self._names, picked, strict=True))
+
+
+class _Statements:
+    def __init__(
+        self, table: sa.Table, dialect: sa.Dialect, *, key: str, mutable: Sequence[str]
+    ) -> None:
+        self._table = table
+        self._dialect = dialect
+        self._key = table.c[key]
+        columns = table.c.keys()
+        self.insert = Statement(table.insert(), dialect, columns)
+        guarded = (
+            table.update()
+            .where(self._key == sa.bindparam("at_key"))
+            .where(table.c.version == sa.bindparam("at_version"))
+            .values({name: sa.bindparam(f"new_{name}") for name in (*mutable, "version")})
+        )
+        # The row as it is to be, then the version that it goes over.
+        places = [f"new_{name}" if name != key else "at_key" for name in columns]
+        self.update = Statement(guarded, dialect, [*places, "at_version"])
+        self._selects: dict[int, Statement] = {}
+
+    def select(self, count: int) -> Statement:
+        """Selects by `count` keys."""
+        if (found := self._selects.get(count)) is None:
+            names = [f"key_{place}" for place in range(count)]
+            clause = sa.select(*self._table.c).where(
+                self._key.in_([sa.bindparam(name) for name in names])
+            )
+            found = self._selects[count] = Statement(clause, self._dialect, names)
+        return found
+
+
+class RowTable(Generic[E]):
+    """An EntityTable over `table`, whose column `version` is the guard.
+
+    Args:
+        table: Every column of it is a value of the entity's row.
+        key: The column of the entity's id.
+        mutable: The columns that a change may alter, besides `version`.
+        to_row: An entity's row.
+        from_row: A row's entity.
+    """
+
+    def __init__(
+        self,
+        table: sa.Table,
+        *,
+        key: str,
+        mutable: Sequence[str],
+        to_row: Callable[[E], Row],
+        from_row: Callable[[Row], E],
+    ) -> None:
+        self._table = table
+        self._key = key
+        self._mutable = tuple(mutable)
+        self._to_row = to_row
+        self._from_row = from_row
+        columns = table.c.keys()
+        self._key_place = columns.index(key)
+        self._of_dialect: dict[str, _Statements] = {}
+
+    def load(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, E]:
+        """The entities that are there, of those asked for, by id."""
+        statements = self._statements(connection)
+        found: dict[str, E] = {}
+        for begin in range(0, len(ids), IDS_MAX):
+            wanted = ids[begin : begin + IDS_MAX]
+            # Few lengths, so few statements: padded to a power of two with an id that is asked for.
+            count = max(2, 1 << (len(wanted) - 1).bit_length())
+            select = statements.select(count)
+            padded = [*wanted, *[wanted[-1]] * (count - len(wanted))]
+            for row in connection.exec_driver_sql(select.text, select.bind(padded)).all():
+                found[row[self._key_place]] = self._from_row(row)
+        return found
+
+    def insert(self, connection: sa.Connection, entities: Sequence[E]) -> None:
+        """Adds rows. Raises IntegrityError where one is there already."""
+        insert = self._statements(connection).insert
+        bind, to_row = insert.bind, self._to_row
+        connection.exec_driver_sql(insert.text, [bind(to_row(entity)) for entity in entities])
+
+    def update(self, connection: sa.Connection, entities: Sequence[E]) -> int:
+        """Writes each over version `entity.version - 1`; returns how many rows were hit."""
+        update = self._statements(connection).update
+        bind, to_row = update.bind, self._to_row
+        result = connection.exec_driver_sql(
+            update.text,
+            [bind((*to_row(entity), entity.version - 1)) for entity in entities],
+        )
+        return result.rowcount
+
+    def _statements(self, connection: sa.Connection) -> _Statements:
+        dialect = connection.dialect
+        if (found := self._of_dialect.get(dialect.name)) is None:
+            found = self._of_dialect[dialect.name] = _Statements(
+                self._table, dialect, key=self._key, mutable=self._mutable
+            )
+        return found
