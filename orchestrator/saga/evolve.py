@@ -1,0 +1,303 @@
+"""How one event moves a process on: the fold over its history.
+
+Invariant: the state is a function of the history alone, and a move that is not in MOVES raises.
+Must never: need the definition, so that every history can be shown, also by a release that no
+longer knows the saga.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final, assert_never
+
+from orchestrator.saga.code import Code
+from orchestrator.saga.events import (
+    AttemptBegan,
+    AttemptEnded,
+    Cancelled,
+    CancelRequested,
+    CompensationBegan,
+    Completed,
+    Event,
+    Parked,
+    ResolvedByHand,
+    RetryRequested,
+    Started,
+)
+from orchestrator.saga.outcome import OUTCOMES, Outcome, Sequel, sequel_of
+from orchestrator.saga.state import (
+    ActionState,
+    ActionStatus,
+    CancelWish,
+    Failure,
+    Parking,
+    Phase,
+    Resolution,
+    SagaState,
+)
+
+CANCEL_REQUESTED: Final = "CANCEL_REQUESTED"
+
+
+class IllegalMove(Exception):  # noqa: N818 - a move is what it is
+    """This event cannot follow that history."""
+
+
+MOVES: Final[Mapping[tuple[Phase | None, type[Event]], tuple[Phase, ...]]] = MappingProxyType(
+    {
+        (None, Started): (Phase.RUNNING,),
+        (Phase.RUNNING, AttemptBegan): (Phase.RUNNING,),
+        (Phase.RUNNING, AttemptEnded): (Phase.RUNNING,),
+        (Phase.RUNNING, CancelRequested): (Phase.RUNNING,),
+        (Phase.RUNNING, CompensationBegan): (Phase.COMPENSATING,),
+        (Phase.RUNNING, Completed): (Phase.COMPLETED,),
+        (Phase.RUNNING, Parked): (Phase.PARKED,),
+        (Phase.COMPENSATING, AttemptBegan): (Phase.COMPENSATING,),
+        (Phase.COMPENSATING, AttemptEnded): (Phase.COMPENSATING,),
+        (Phase.COMPENSATING, CancelRequested): (Phase.COMPENSATING,),
+        (Phase.COMPENSATING, Cancelled): (Phase.CANCELLED,),
+        (Phase.COMPENSATING, Parked): (Phase.PARKED,),
+        (Phase.COMPLETED, CancelRequested): (Phase.COMPENSATING,),
+        (Phase.CANCELLED, CancelRequested): (Phase.CANCELLED,),
+        (Phase.PARKED, CancelRequested): (Phase.PARKED,),
+        # Back to where it was parked from: RUNNING only if the definition was not known then.
+        (Phase.PARKED, RetryRequested): (Phase.COMPENSATING, Phase.RUNNING),
+        (Phase.PARKED, ResolvedByHand): (Phase.COMPENSATING,),
+    }
+)
+
+
+def replay(events: Iterable[Event], state: SagaState | None = None) -> SagaState:
+    """Folds a history, or what follows a state that was folded before.
+
+    Raises:
+        IllegalMove: This is no history.
+    """
+    for event in events:
+        state = evolve(state, event)
+    if state is None:
+        raise IllegalMove("a history begins with Started")
+    return state
+
+
+def evolve(  # noqa: C901, PLR0911 - flat: one case for each event
+    state: SagaState | None, event: Event
+) -> SagaState:
+    """The state after one more event.
+
+    Raises:
+        IllegalMove: The event cannot follow.
+    """
+    phase = _move(state, event)
+    if state is None:
+        assert isinstance(event, Started), "MOVES lets a history begin with nothing else"
+        return SagaState(
+            definition_name=event.definition,
+            definition_version=event.version,
+            input=event.input,
+            phase=phase,
+            deadline_us=event.deadline_us,
+            create_time_us=event.time_us,
+            update_time_us=event.time_us,
+        )
+    # Whoever asks from outside may have a clock that is behind; the history's time never goes back.
+    time_us = max(state.update_time_us, event.time_us)
+    end_time_us = time_us if phase.settled else None
+    moved = replace(
+        state,
+        phase=phase,
+        update_time_us=time_us,
+        end_time_us=state.end_time_us if phase is state.phase else end_time_us,
+        revision=state.revision + 1,
+    )
+    match event:
+        case AttemptBegan():
+            return _attempt_began(moved, event)
+        case AttemptEnded():
+            return _attempt_ended(moved, event)
+        case CancelRequested():
+            return _cancel_requested(moved, event)
+        case CompensationBegan():
+            return _compensation_began(moved, event)
+        case Parked():
+            return _parked(moved, event, parked_from=state.phase)
+        case RetryRequested():
+            return _retry_requested(moved, event)
+        case ResolvedByHand():
+            return _resolved_by_hand(moved, event)
+        case Completed() | Cancelled():
+            return moved
+        case Started():
+            raise AssertionError("MOVES lets a history begin only once")
+        case _:
+            assert_never(event)
+
+
+def _move(state: SagaState | None, event: Event) -> Phase:
+    before = None if state is None else state.phase
+    choices = MOVES.get((before, type(event)))
+    if choices is None:
+        raise IllegalMove(f"{type(event).__name__} cannot happen in {before}")
+    if len(choices) == 1:
+        return choices[0]
+    assert state is not None, "a history begins in one way"
+    assert state.parking is not None, "only what is parked has a choice: it goes back"
+    assert state.parking.phase in choices, "it was parked from a phase that it can go back to"
+    return state.parking.phase
+
+
+def _attempt_began(state: SagaState, event: AttemptBegan) -> SagaState:
+    before = state.action(event.action)
+    if event.attempt != (before.attempts if before else 0) + 1:
+        raise IllegalMove(f"attempt {event.attempt} of {event.action} is not the next")
+    if before is None:
+        began = ActionState(
+            name=event.action,
+            # Once compensation has begun nothing goes forward: what begins then is an undo.
+            undo=state.phase is Phase.COMPENSATING,
+            status=ActionStatus.RUNNING,
+            attempts=1,
+            start_us=event.time_us,
+            since_us=event.time_us,
+            in_flight=True,
+        )
+        return replace(state, actions=(*state.actions, began))
+    if before.status is not ActionStatus.RUNNING:
+        raise IllegalMove(f"{event.action} is {before.status}: it is not tried again")
+    return _with(
+        state,
+        replace(
+            before,
+            attempts=event.attempt,
+            not_before_us=None,
+            in_flight=True,
+            # What began and did not end before may be under way still.
+            in_doubt=before.in_doubt or before.in_flight,
+        ),
+    )
+
+
+def _attempt_ended(state: SagaState, event: AttemptEnded) -> SagaState:
+    before = state.action(event.action)
+    if before is None or not before.in_flight or before.attempts != event.attempt:
+        raise IllegalMove(f"attempt {event.attempt} of {event.action} is not under way")
+    in_doubt = before.in_doubt or OUTCOMES[event.code] is Outcome.UNKNOWN
+    match sequel_of(event.code, undo=before.undo):
+        case Sequel.GO_ON:
+            status = ActionStatus.SUCCEEDED
+        case Sequel.TRY_AGAIN:
+            status = ActionStatus.RUNNING
+        case Sequel.TURN_BACK:
+            status = ActionStatus.UNKNOWN if in_doubt else ActionStatus.REJECTED
+        case Sequel.PARK:
+            status = ActionStatus.REJECTED
+        case sequel:
+            assert_never(sequel)
+    ended = replace(
+        before,
+        status=status,
+        end_us=None if status is ActionStatus.RUNNING else event.time_us,
+        code=event.code,
+        reason=event.reason,
+        message=event.message,
+        not_before_us=event.not_before_us,
+        in_flight=False,
+        in_doubt=in_doubt,
+    )
+    after = _with(state, ended)
+    if event.result is None:
+        return after
+    return replace(after, results={**state.results, event.action: event.result})
+
+
+def _cancel_requested(state: SagaState, event: CancelRequested) -> SagaState:
+    if state.cancel is not None or state.failure is not None:
+        return state
+    wish = CancelWish(reason=event.reason, requested_by=event.requested_by, time_us=event.time_us)
+    wished = replace(state, cancel=wish)
+    if state.phase is not Phase.COMPENSATING:
+        return wished
+    # It was completed: the wish itself turns it back.
+    return replace(wished, failure=cancel_failure("", wish))
+
+
+def _compensation_began(state: SagaState, event: CompensationBegan) -> SagaState:
+    failure = Failure(
+        step=event.step, code_name=event.code_name, reason=event.reason, message=event.message
+    )
+    return replace(_given_up(state, event.time_us), failure=failure)
+
+
+def _parked(state: SagaState, event: Parked, *, parked_from: Phase) -> SagaState:
+    parking = Parking(
+        action=event.action,
+        code_name=event.code_name,
+        reason=event.reason,
+        message=event.message,
+        time_us=event.time_us,
+        phase=parked_from,
+    )
+    # Where it is the whole process that cannot go on, nothing was given up.
+    parked = _given_up(state, event.time_us) if event.action else state
+    return replace(parked, parking=parking)
+
+
+def _retry_requested(state: SagaState, event: RetryRequested) -> SagaState:
+    """The undo that is not done, if there is one, is to be tried as if for the first time."""
+    afresh = tuple(
+        replace(
+            action,
+            status=ActionStatus.RUNNING,
+            attempts=0,
+            since_us=event.time_us,
+            end_us=None,
+            not_before_us=None,
+            in_flight=False,
+        )
+        if action.undo and not action.status.done
+        else action
+        for action in state.actions
+    )
+    return replace(state, actions=afresh, parking=None)
+
+
+def _resolved_by_hand(state: SagaState, event: ResolvedByHand) -> SagaState:
+    undo = state.action(event.action)
+    if undo is None or state.parking is None or state.parking.action != event.action:
+        raise IllegalMove(f"{event.action} is not what the process is parked on")
+    resolution = Resolution(
+        action=event.action,
+        reason=event.reason,
+        requested_by=event.requested_by,
+        time_us=event.time_us,
+    )
+    resolved = replace(undo, status=ActionStatus.RESOLVED_BY_HAND, end_us=event.time_us)
+    return replace(
+        _with(state, resolved), parking=None, resolutions=(*state.resolutions, resolution)
+    )
+
+
+def _given_up(state: SagaState, time_us: int) -> SagaState:
+    """What was being tried is not tried any more, and nobody knows whether it was done."""
+    actions = tuple(
+        replace(action, status=ActionStatus.UNKNOWN, end_us=time_us, in_flight=False)
+        if action.status is ActionStatus.RUNNING
+        else action
+        for action in state.actions
+    )
+    return replace(state, actions=actions)
+
+
+def _with(state: SagaState, changed: ActionState) -> SagaState:
+    actions = tuple(changed if action.name == changed.name else action for action in state.actions)
+    return replace(state, actions=actions)
+
+
+def cancel_failure(step: str, wish: CancelWish) -> Failure:
+    """The failure of a process that turned back because somebody wished it."""
+    return Failure(
+        step=step,
+        code_name=Code.CANCELLED.name,
+        reason=CANCEL_REQUESTED,
+        message=wish.reason,
+    )

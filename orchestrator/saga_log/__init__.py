@@ -1,0 +1,1 @@
+"""The saga log: the histories of all processes, and who runs which. See `protocol.SagaLog`."""
