@@ -1,8 +1,8 @@
 """Settings: typed, in one place, from flags and the environment.
 
-Invariant: the field `order_listen` is the flag `--order-listen` and the variable `OMS_ORDER_LISTEN`;
-a flag wins over the environment, the environment over the default. An empty variable counts as not
-set. Must never: print a password, whoever asks.
+Invariant: the field `order_listen` is the flag `--order-listen` and the variable
+`OMS_ORDER_LISTEN`; a flag wins over the environment, the environment over the default. An empty
+variable counts as not set. Must never: print a password, whoever asks.
 """
 
 import argparse

@@ -1,0 +1,170 @@
+"""The outermost interceptor: what leaves a handler becomes a status, whatever it is.
+
+Invariant: every RPC ends with a status, and a handler is counted from its first line to its last,
+its `finally` included. Must never: let an exception's text reach a caller.
+"""
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Final, NoReturn, cast
+
+import grpc
+import grpc.aio
+import structlog
+from grpc_status import rpc_status
+from structlog.contextvars import bind_contextvars
+from structlog.typing import FilteringBoundLogger
+
+from chassis.faults import Fault, code_of
+from chassis.statuses import internal_status, to_status
+from chassis.validation import is_identifier
+
+PROCESS_ID_METADATA: Final = "oms-process-id"
+
+_log: FilteringBoundLogger = structlog.get_logger()
+
+# Handlers differ by their kind, and messages by the method; nothing here looks into either.
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Handler = grpc.RpcMethodHandler[Any, Any]
+_Behaviour = Callable[[Any, _Context], Any]
+
+
+class FaultInterceptor(grpc.aio.ServerInterceptor):
+    """Turns faults into statuses, binds the process id to the log, counts the handlers that run."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, tuple[_Handler, _Handler]] = {}
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """How many handlers run."""
+        return self._in_flight
+
+    async def idle(self) -> None:
+        """Returns once no handler runs."""
+        await self._idle.wait()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Wraps a method's handler the first time that the method is called."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        known = self._wrapped.get(method)
+        # An interceptor further in may answer with another handler from call to call.
+        if known is None or known[0] is not handler:
+            known = self._wrapped[method] = (handler, self._wrap(method, handler))
+        return known[1]
+
+    def _wrap(self, method: str, handler: _Handler) -> _Handler:
+        kind = _kind(handler)
+        behaviour: _Behaviour = getattr(handler, kind)
+        if inspect.isasyncgenfunction(behaviour):
+            wrapped = self._streaming(method, behaviour)
+        elif inspect.iscoroutinefunction(behaviour):
+            # Also a stream that writes by itself (`context.write`).
+            wrapped = self._awaiting(method, behaviour)
+        else:
+            # Every handler of ours is async: this one is the generated base's, not overridden.
+            wrapped = _unimplemented
+        # Every kind of handler is the same named tuple.
+        return cast("_Handler", cast("Any", handler)._replace(**{kind: wrapped}))
+
+    def _awaiting(self, method: str, behaviour: _Behaviour) -> _Behaviour:
+        async def run(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
+            self._enter(context)
+            try:
+                return await behaviour(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except asyncio.CancelledError as error:
+                await _end_cancelled(method, error, context)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must become a status
+                await _end(method, error, context)
+            finally:
+                self._leave()
+
+        return run
+
+    def _streaming(self, method: str, behaviour: _Behaviour) -> _Behaviour:
+        # Written out rather than yielded on: so the generator's `finally` has run when this ends,
+        # where the library would leave it to the garbage collector.
+        async def run(request: Any, context: _Context) -> None:  # noqa: ANN401 - any message
+            self._enter(context)
+            try:
+                messages: AsyncGenerator[Any, None] = behaviour(request, context)
+                async with contextlib.aclosing(messages):
+                    async for message in messages:
+                        await context.write(message)
+            except grpc.aio.AbortError:
+                raise
+            except asyncio.CancelledError as error:
+                await _end_cancelled(method, error, context)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must become a status
+                await _end(method, error, context)
+            finally:
+                self._leave()
+
+        return run
+
+    def _enter(self, context: _Context) -> None:
+        self._in_flight += 1
+        self._idle.clear()
+        for key, value in context.invocation_metadata() or ():
+            # Each RPC runs in a context of its own: what is bound here ends with it.
+            if key == PROCESS_ID_METADATA and isinstance(value, str) and is_identifier(value):
+                bind_contextvars(process_id=value)
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if self._in_flight == 0:
+            self._idle.set()
+
+
+def _kind(handler: _Handler) -> str:
+    match handler.request_streaming, handler.response_streaming:
+        case False, False:
+            return "unary_unary"
+        case False, True:
+            return "unary_stream"
+        case True, False:
+            return "stream_unary"
+        case _:
+            return "stream_stream"
+
+
+async def _unimplemented(
+    request: object,  # noqa: ARG001 - whatever is asked
+    context: _Context,
+) -> None:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method is not served")
+
+
+async def _end(method: str, error: Exception, context: _Context) -> NoReturn:
+    if isinstance(error, Fault) and code_of(error) is not grpc.StatusCode.INTERNAL:
+        _log.debug("answered with a fault", method=method, reason=error.reason, told=error.message)
+        status = to_status(error)
+    else:
+        _log.error("a handler failed", method=method, exc_info=error)
+        status = internal_status()
+    await context.abort_with_status(rpc_status.to_status(status))
+
+
+async def _end_cancelled(method: str, error: asyncio.CancelledError, context: _Context) -> NoReturn:
+    """Ends an RPC whose handler was cancelled, by the caller or from within."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        # The caller left, or its deadline passed, or the server stops: nobody waits for an answer.
+        raise error
+    # Something that the handler waited for was cancelled. Left alone, no status would ever be sent.
+    _log.error("a handler was cancelled from within", method=method, exc_info=error)
+    await context.abort_with_status(rpc_status.to_status(internal_status()))

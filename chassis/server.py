@@ -1,0 +1,246 @@
+"""The life of a server: listen, serve, drain, stop.
+
+Invariant: a call that was taken is finished, or cut only after the grace; and when `drain` has
+returned no handler runs any more: the database may be closed. Must never: share its port with
+another server without being told so.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import grpc.aio
+import structlog
+import uvloop
+from grpc_health.v1 import health_pb2_grpc
+from structlog.typing import FilteringBoundLogger
+
+from chassis import reflection
+from chassis.health import Health
+from chassis.interceptors import FaultInterceptor
+
+EXIT_OK: Final = 0
+EXIT_DEFECT: Final = 1
+EXIT_CONFIGURATION: Final = 78
+EXIT_INTERRUPTED: Final = 130
+
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
+
+# After the grace every handler has been cancelled. One that will not end is not waited for.
+_CANCELLED_SECONDS_MAX: Final = 5.0
+
+_log: FilteringBoundLogger = structlog.get_logger()
+
+
+class CannotStart(Exception):  # noqa: N818 - named by what it means, as faults are
+    """The service cannot start as things are. The text says in one line why, and what to do."""
+
+
+class ListenFailed(CannotStart):
+    """The address to listen on cannot be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosted:
+    """A service on a server: its full name, and what puts its servicer there."""
+
+    name: str
+    add: Callable[[grpc.aio.Server], None]
+
+
+class Server:
+    """A gRPC server with health, reflection and a drain."""
+
+    def __init__(
+        self,
+        *,
+        listen: str,
+        hosted: Sequence[Hosted],
+        drain_grace_seconds: float,
+        message_bytes_max: int,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    ) -> None:
+        self.listen = listen
+        self.port = 0
+        self._hosted = tuple(hosted)
+        self._drain_grace_seconds = drain_grace_seconds
+        self._message_bytes_max = message_bytes_max
+        self._inner_interceptors = tuple(interceptors)
+        self._faults = FaultInterceptor()
+        self._health = Health(it.name for it in hosted)
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the port that it got."""
+        return f"{self.listen.rpartition(':')[0]}:{self.port}"
+
+    async def start(self) -> None:
+        """Listens and serves.
+
+        Raises:
+            ListenFailed: the address is in use, or is not of this machine.
+        """
+        assert self._server is None, "a server is started once"
+        server = grpc.aio.server(
+            interceptors=[self._faults, *self._inner_interceptors],
+            options=[
+                # Or a second server would take half of the connections, and nobody would notice.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", self._message_bytes_max),
+                ("grpc.max_send_message_length", -1),
+                # Clients may ping this often, also between calls; more often ends in GOAWAY.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                # A watcher that is gone without a word is noticed.
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+            ],
+        )
+        for it in self._hosted:
+            it.add(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [*(it.name for it in self._hosted), HEALTH_SERVICE, reflection.SERVICE]
+        reflection.Reflection(names).add_to(server)
+        try:
+            self.port = server.add_insecure_port(self.listen)
+        except RuntimeError as error:
+            raise ListenFailed(_why_not(self.listen)) from error
+        await server.start()
+        self._server = server
+        self._health.set_serving(True)
+
+    def set_serving(self, serving: bool) -> None:
+        """Says SERVING or NOT_SERVING to those who ask for health. Calls are taken all the same."""
+        self._health.set_serving(serving)
+
+    async def drain(self, *, before_stop: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Stops in good order: health says so, calls under way are finished, then nothing runs.
+
+        `before_stop` runs while new calls still come in, and ends what would not end by itself,
+        such as watches.
+        """
+        assert self._server is not None, "only what was started can be drained"
+        self._health.drain()
+        if before_stop is not None:
+            try:
+                await before_stop()
+            except Exception:  # noqa: BLE001 - the drain goes on, whatever it was
+                # What it failed to end is cut after the grace.
+                _log.exception("what comes before the stop failed")
+        await self._server.stop(self._drain_grace_seconds)
+        await self._ended()
+
+    async def stop(self) -> None:
+        """Stops at once: calls under way are cut."""
+        if self._server is not None:
+            self._health.drain()
+            await self._server.stop(None)
+            await self._ended()
+
+    async def _ended(self) -> None:
+        try:
+            async with asyncio.timeout(_CANCELLED_SECONDS_MAX):
+                await self._faults.idle()
+        except TimeoutError:
+            _log.error("handlers run on after they were cancelled", handlers=self._faults.in_flight)
+
+
+async def serve(
+    server: Server,
+    *,
+    on_drain: Callable[[], Awaitable[None]] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Starts the server and serves until SIGTERM, SIGINT or `stop`; then drains it.
+
+    A signal during the drain stops at once.
+    """
+    told = asyncio.Event() if stop is None else stop
+    at_once = asyncio.Event()
+
+    def on_signal() -> None:
+        (at_once if told.is_set() else told).set()
+
+    with _signals(on_signal):
+        await server.start()
+        _log.info("serving", address=server.address, port=server.port)
+        await told.wait()
+        _log.info("draining")
+        drain = asyncio.create_task(server.drain(before_stop=on_drain))
+        hurry = asyncio.create_task(at_once.wait())
+        try:
+            await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)
+            if not drain.done():
+                _log.warning("stopping at once")
+                drain.cancel()
+                await server.stop()
+            else:
+                await drain
+        finally:
+            for task in (drain, hurry):
+                task.cancel()
+            await asyncio.gather(drain, hurry, return_exceptions=True)
+    _log.info("stopped")
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
+    """Runs a service and leaves the program.
+
+    Exit codes: 0 after a drain, 1 after a defect, 78 where it cannot start as things are
+    (CannotStart), 130 when it is interrupted before it serves. Whatever is not 0 has a line on
+    stderr that says why.
+    """
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except CannotStart as error:
+        _leave(EXIT_CONFIGURATION, str(error))
+    except KeyboardInterrupt:
+        _leave(EXIT_INTERRUPTED, "interrupted")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends the program
+        _log.exception("the service failed")
+        _leave(EXIT_DEFECT, f"{type(error).__name__}; the log has the details")
+    sys.exit(EXIT_OK)
+
+
+def _leave(code: int, message: str) -> NoReturn:
+    sys.stderr.write(f"{' '.join(message.split())}\n")
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _signals(on_signal: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _why_not(listen: str) -> str:
+    """What the operating system says to this address; the library does not tell."""
+    host, _, port = listen.rpartition(":")
+    try:
+        found = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"cannot listen on {listen}: it is in use; stop what has it, or take another"
+        return f"cannot listen on {listen}: {error.strerror or os.strerror(error.errno or 0)}"
+    return f"cannot listen on {listen}"
