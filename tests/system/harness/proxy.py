@@ -1,0 +1,309 @@
+"""A network that can be told to misbehave: a proxy between a caller and a gRPC server.
+
+Invariant: without a snag it changes nothing: payload, metadata, deadline, status and details go
+through as bytes. A request that is on its way stays on its way when its caller goes: what a network
+has taken, it may still deliver.
+Must never: know a message or a service; it sees the method, the metadata and bytes. Unary calls
+only.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+# What gRPC itself puts into metadata, and would put there twice.
+_OWN_KEYS = ("user-agent", "te", "content-type")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """One call on its way. `method` is "/package.Service/Method"."""
+
+    method: str
+    metadata: grpc.aio.Metadata
+    timeout_seconds: float | None
+    request: bytes
+
+    @property
+    def name(self) -> str:
+        """The method without its service."""
+        return self.method.rpartition("/")[2]
+
+    @property
+    def process_id(self) -> str:
+        """The process that it belongs to, empty where the caller named none."""
+        return str(self.metadata.get("oms-process-id", ""))
+
+
+Where = Callable[[Passage], bool]
+
+
+class Broken(Exception):  # noqa: N818 - not an error of the proxy: what it is told to do
+    """The connection broke: the caller learns UNAVAILABLE, and nothing about its call."""
+
+
+class Snag:
+    """Something that happens to the calls that `where` picks, at the most `times` of them.
+
+    The snags of a proxy are asked in the order in which they were laid, and the first that takes a
+    call has it.
+    """
+
+    def __init__(self, where: Where, *, times: int = 1) -> None:
+        self._where = where
+        self._left = times
+
+    def takes(self, passage: Passage) -> bool:
+        """Whether this snag happens to that call. Uses up one of its times if so."""
+        if self._left == 0 or not self._where(passage):
+            return False
+        self._left -= 1
+        return True
+
+    async def before(self, passage: Passage) -> int:
+        """What happens before the server sees the request.
+
+        Returns how many times the server is to see it.
+        """
+        del passage
+        return 1
+
+    async def after(self, passage: Passage) -> None:
+        """What happens once the server has done the call, before the caller learns of it."""
+        del passage
+
+
+class Hold(Snag):
+    """Keeps a call until it is let go. Made by `Proxy.hold_request` and `Proxy.hold_reply`."""
+
+    def __init__(self, where: Where) -> None:
+        super().__init__(where)
+        self._reached = asyncio.Event()
+        self._let_go: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.passage: Passage | None = None
+
+    async def reached(self) -> Passage:
+        """Waits until a call is held. Returns the call."""
+        await self._reached.wait()
+        assert self.passage is not None
+        return self.passage
+
+    def release(self) -> None:
+        """Lets the call go on, also when its caller is long gone."""
+        self._let_go.set_result(True)
+
+    def lose(self) -> None:
+        """Loses what is held, as a broken connection would."""
+        self._let_go.set_result(False)
+
+    async def _hold(self, passage: Passage) -> None:
+        self.passage = passage
+        self._reached.set()
+        if not await asyncio.shield(self._let_go):
+            raise Broken
+
+
+S = TypeVar("S", bound=Snag)
+
+
+class HeldRequest(Hold):
+    """The server has not seen the call yet."""
+
+    async def before(self, passage: Passage) -> int:
+        """Keeps the request."""
+        await self._hold(passage)
+        return 1
+
+
+class HeldReply(Hold):
+    """The server has done the call, and the caller does not know it."""
+
+    async def after(self, passage: Passage) -> None:
+        """Keeps the reply."""
+        await self._hold(passage)
+
+
+class LostReply(Snag):
+    """The call is done, and its caller never learns it."""
+
+    async def after(self, passage: Passage) -> None:
+        """Breaks the connection."""
+        del passage
+        raise Broken
+
+
+class Doubled(Snag):
+    """The server sees the request twice at once; the caller gets one of the answers."""
+
+    async def before(self, passage: Passage) -> int:
+        """Sends it twice."""
+        del passage
+        return 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reply:
+    """What came back: a payload, or an error."""
+
+    payload: bytes | None
+    code: grpc.StatusCode
+    details: str
+    trailing: tuple[tuple[str, str | bytes], ...]
+
+
+class Proxy(grpc.GenericRpcHandler):
+    """Listens on a port of its own and passes every call on to `target`.
+
+    Each call seen is given to `on_passage`.
+    """
+
+    def __init__(self, target: str, *, on_passage: Callable[[Passage], None] | None = None) -> None:
+        self._on_passage = on_passage
+        self._snags: list[Snag] = []
+        self._carrying: set[asyncio.Task[_Reply]] = set()
+        self._channel = grpc.aio.insecure_channel(
+            target,
+            options=[
+                ("grpc.enable_retries", 0),
+                ("grpc.enable_http_proxy", 0),
+                ("grpc.initial_reconnect_backoff_ms", 50),
+                ("grpc.max_reconnect_backoff_ms", 200),
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.use_local_subchannel_pool", 1),
+            ],
+        )
+        self._server = grpc.aio.server(
+            handlers=[self],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                # Its callers may ping as often as they like.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+        self._port = self._server.add_insecure_port("127.0.0.1:0")
+
+    @property
+    def address(self) -> str:
+        """What a caller dials."""
+        return f"127.0.0.1:{self._port}"
+
+    async def start(self) -> Self:
+        """Begins to pass calls on."""
+        await self._server.start()
+        return self
+
+    async def close(self) -> None:
+        """Breaks every call, the held ones too."""
+        carrying = tuple(self._carrying)
+        for task in carrying:
+            task.cancel()
+        await asyncio.gather(*carrying, return_exceptions=True)
+        await self._server.stop(None)
+        await self._channel.close()
+
+    def hold_request(self, where: Where) -> HeldRequest:
+        """Keeps the next such call before the server sees it."""
+        return self.lay(HeldRequest(where))
+
+    def hold_reply(self, where: Where) -> HeldReply:
+        """Keeps the answer of the next such call after the server has done it."""
+        return self.lay(HeldReply(where))
+
+    def lose_reply(self, where: Where, *, times: int = 1) -> LostReply:
+        """Loses the answer of the next such calls after the server has done them."""
+        return self.lay(LostReply(where, times=times))
+
+    def double(self, where: Where, *, times: int = 1) -> Doubled:
+        """Shows the next such calls to the server twice."""
+        return self.lay(Doubled(where, times=times))
+
+    def lay(self, snag: S) -> S:
+        """Has a snag happen from now on."""
+        self._snags.append(snag)
+        return snag
+
+    def clear(self) -> None:
+        """Forgets every snag. What is held stays held."""
+        self._snags.clear()
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Whatever the method, its payload goes through as it is."""
+        method = handler_call_details.method
+
+        async def relay(request: bytes, context: Context) -> bytes:
+            return await self._relay(method, request, context)
+
+        return grpc.unary_unary_rpc_method_handler(relay)
+
+    async def _relay(self, method: str, request: bytes, context: Context) -> bytes:
+        metadata = grpc.aio.Metadata(
+            *(
+                (key, value)
+                for key, value in context.invocation_metadata() or ()
+                if key not in _OWN_KEYS and not key.startswith("grpc-")
+            )
+        )
+        passage = Passage(
+            method=method,
+            metadata=metadata,
+            timeout_seconds=context.time_remaining(),
+            request=request,
+        )
+        if self._on_passage is not None:
+            self._on_passage(passage)
+        carrying = asyncio.create_task(self._carry(passage))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carrying.discard)
+        # The caller may leave; what is on its way stays so.
+        reply = await asyncio.shield(carrying)
+        if reply.payload is None:
+            await context.abort(reply.code, reply.details, reply.trailing)
+        context.set_trailing_metadata(reply.trailing)
+        return reply.payload
+
+    async def _carry(self, passage: Passage) -> _Reply:
+        snag = next((it for it in self._snags if it.takes(passage)), None)
+        try:
+            times = 1 if snag is None else await snag.before(passage)
+            replies = await asyncio.gather(*(self._forward(passage) for _ in range(times)))
+            if snag is not None:
+                await snag.after(passage)
+        except Broken:
+            return _Reply(
+                payload=None,
+                code=grpc.StatusCode.UNAVAILABLE,
+                details="the connection broke",
+                trailing=(),
+            )
+        return replies[0]
+
+    async def _forward(self, passage: Passage) -> _Reply:
+        method: Method = self._channel.unary_unary(passage.method)
+        call = method(passage.request, metadata=passage.metadata, timeout=passage.timeout_seconds)
+        try:
+            payload = await call
+        except grpc.aio.AioRpcError as error:
+            return _Reply(
+                payload=None,
+                code=error.code(),
+                details=error.details() or "",
+                trailing=tuple(error.trailing_metadata() or ()),
+            )
+        return _Reply(
+            payload=payload,
+            code=grpc.StatusCode.OK,
+            details="",
+            trailing=tuple(await call.trailing_metadata() or ()),
+        )

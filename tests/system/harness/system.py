@@ -1,0 +1,125 @@
+"""The four servers together, each a process with a database of its own in one folder.
+
+Invariant: what was started is closed, in whatever state the test left it.
+Must never: reach into a server; everything is asked over gRPC, and of the gateway's ledger, which
+stands for the outside.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
+from oms.orchestrator.v1 import order_process_service_pb2 as process_service_pb2
+from oms.orchestrator.v1.order_process_admin_service_pb2_grpc import OrderProcessAdminServiceStub
+from oms.orchestrator.v1.order_process_pb2 import OrderProcess
+from oms.orchestrator.v1.order_process_service_pb2_grpc import OrderProcessServiceStub
+from oms.order.v1.order_service_pb2_grpc import OrderServiceStub
+from oms.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
+from tests.system.harness.process import PATIENCE_SECONDS
+from tests.system.harness.service import Service
+
+PARTICIPANTS = ("order", "payment", "delivery")
+
+
+class Orchestrator(Service):
+    """The orchestrator, and calls to it. `targets` says where it finds each participant."""
+
+    def __init__(
+        self, *, folder: Path, targets: Mapping[str, str], settings: Mapping[str, str]
+    ) -> None:
+        dialled = {f"OMS_{name.upper()}_TARGET": address for name, address in targets.items()}
+        super().__init__("orchestrator", folder=folder, settings=dialled | dict(settings))
+        self.processes = OrderProcessServiceStub(self.channel)
+        self.admin = OrderProcessAdminServiceStub(self.channel)
+
+    async def accept(self, request: process_service_pb2.StartOrderProcessRequest) -> OrderProcess:
+        """Starts a process and does not wait for what becomes of it."""
+        sent = process_service_pb2.StartOrderProcessRequest()
+        sent.CopyFrom(request)
+        sent.return_immediately = True
+        return await self.place(sent)
+
+    async def place(self, request: process_service_pb2.StartOrderProcessRequest) -> OrderProcess:
+        """Starts a process and waits until it is settled or parked."""
+        answer = await self.processes.StartOrderProcess(
+            request, timeout=PATIENCE_SECONDS, wait_for_ready=True
+        )
+        return answer.process
+
+    async def get(self, process_id: str) -> OrderProcess:
+        """Reads a process."""
+        answer = await self.processes.GetOrderProcess(
+            process_service_pb2.GetOrderProcessRequest(process_id=process_id),
+            timeout=PATIENCE_SECONDS,
+            wait_for_ready=True,
+        )
+        return answer.process
+
+    async def cancel(self, process_id: str, reason: str) -> OrderProcess:
+        """Asks for a process to be undone."""
+        answer = await self.processes.CancelOrderProcess(
+            process_service_pb2.CancelOrderProcessRequest(process_id=process_id, reason=reason),
+            timeout=PATIENCE_SECONDS,
+            wait_for_ready=True,
+        )
+        return answer.process
+
+
+class System:
+    """Four services.
+
+    `routes` puts something between the orchestrator and a participant: name to address.
+    """
+
+    def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.settings = dict(settings or {})
+        self.participants = {
+            name: Service(name, folder=folder, settings=self.settings) for name in PARTICIPANTS
+        }
+        self.orders = OrderServiceStub(self.order.channel)
+        self.payments = PaymentServiceStub(self.payment.channel)
+        self.deliveries = DeliveryServiceStub(self.delivery.channel)
+        self._orchestrator: Orchestrator | None = None
+
+    @property
+    def order(self) -> Service:
+        """OrderService's process."""
+        return self.participants["order"]
+
+    @property
+    def payment(self) -> Service:
+        """PaymentService's process."""
+        return self.participants["payment"]
+
+    @property
+    def delivery(self) -> Service:
+        """DeliveryService's process."""
+        return self.participants["delivery"]
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        """The orchestrator's process."""
+        assert self._orchestrator is not None, "the system has not been started"
+        return self._orchestrator
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """All that there are."""
+        own = () if self._orchestrator is None else (self._orchestrator,)
+        return (*self.participants.values(), *own)
+
+    async def start(self, *, routes: Mapping[str, str] | None = None) -> Self:
+        """Starts all four at once and waits until all are serving."""
+        targets = {name: service.address for name, service in self.participants.items()}
+        self._orchestrator = Orchestrator(
+            folder=self.folder, targets=targets | dict(routes or {}), settings=self.settings
+        )
+        await asyncio.gather(*(service.start() for service in self.services))
+        return self
+
+    async def close(self) -> None:
+        """Ends all of it."""
+        await asyncio.gather(*(service.close() for service in self.services))
