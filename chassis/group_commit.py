@@ -28,6 +28,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 import sqlalchemy
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from chassis import faults
 from chassis.database import is_trouble
@@ -48,7 +49,7 @@ PAUSE_SECONDS_MAX: Final = 1.0
 # How often a command that misses is decided again before its caller is sent away.
 MISSES_MAX: Final = 5
 
-_log = structlog.get_logger(__name__)
+_log: FilteringBoundLogger = structlog.get_logger()
 
 
 class Missed(Exception):  # noqa: N818 - not an error: the rows had moved on
@@ -97,7 +98,9 @@ class BatchWriter(Generic[Command, Reply]):
             return [_unavailable() for _ in commands]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is one command's: see whose
             if len(commands) > 1:
-                _log.warning("batch_run_item_by_item", store=self._name, error=_short(error))
+                _log.warning(
+                    "a batch failed, its items are run alone", store=self._name, error=_short(error)
+                )
             apart = frozenset(range(len(commands)))
         return self._apart(commands, apart, deadline)
 
@@ -147,7 +150,7 @@ class BatchWriter(Generic[Command, Reply]):
                 break
         if isinstance(failure, faults.Fault):
             return failure
-        _log.error("command_failed", store=self._name, exc_info=failure)
+        _log.error("a command failed", store=self._name, exc_info=failure)
         return faults.Defect("INTERNAL", "internal error")
 
     def _together(
@@ -167,7 +170,12 @@ class BatchWriter(Generic[Command, Reply]):
                     raise
                 self.close()
                 over = self._monotonic() + pause >= deadline
-                _log.warning("store_trouble", store=self._name, error=_short(error), gave_up=over)
+                _log.warning(
+                    "the database is in trouble",
+                    store=self._name,
+                    error=_short(error),
+                    gave_up=over,
+                )
                 if over:
                     raise _Trouble from error
             self._pause(pause)
@@ -296,7 +304,7 @@ class GroupCommit(Generic[Command, Reply]):
                     self._loop.call_soon_threadsafe(self._deliver, futures, replies)
             died = False
         except BaseException:  # noqa: BLE001 - the last word of the thread: the process is told
-            _log.exception("writer_died", store=self._name)
+            _log.exception("the writer died", store=self._name)
         finally:
             self._writer.close()
             # A loop that is closed has nobody left to tell.

@@ -1,0 +1,1 @@
+"""The schema of the order database, revision by revision."""
