@@ -4,11 +4,13 @@ Invariant: every RPC ends with a status, and a handler is counted from its first
 its `finally` included. Must never: let an exception's text reach a caller.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -26,9 +28,10 @@ PROCESS_ID_METADATA: Final = "oms-process-id"
 _log: FilteringBoundLogger = structlog.get_logger()
 
 # Handlers differ by their kind, and messages by the method; nothing here looks into either.
-_Context = grpc.aio.ServicerContext[Any, Any]
-_Handler = grpc.RpcMethodHandler[Any, Any]
-_Behaviour = Callable[[Any, _Context], Any]
+_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+# Quoted, and annotations put off: it takes parameters only when types are checked.
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Behaviour: TypeAlias = Callable[[Any, _Context], Any]
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):
