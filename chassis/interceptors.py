@@ -15,15 +15,18 @@ from typing import Any, Final, NoReturn, TypeAlias, cast
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from chassis.faults import Fault, code_of
+from chassis.faults import Fault, Invalid, Violation, code_of
 from chassis.statuses import internal_status, to_status
 from chassis.validation import is_identifier
 
 PROCESS_ID_METADATA: Final = "oms-process-id"
+
+_UNREADABLE: Final = object()
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -71,6 +74,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, method: str, handler: _Handler) -> _Handler:
         kind = _kind(handler)
         behaviour: _Behaviour = getattr(handler, kind)
+        read = handler.request_deserializer
         if inspect.isasyncgenfunction(behaviour):
             wrapped = self._streaming(method, behaviour)
         elif inspect.iscoroutinefunction(behaviour):
@@ -79,13 +83,18 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         else:
             # Every handler of ours is async: this one is the generated base's, not overridden.
             wrapped = _unimplemented
+        if read is not None and not handler.request_streaming:
+            read = _forgiving(read)
         # Every kind of handler is the same named tuple.
-        return cast("_Handler", cast("Any", handler)._replace(**{kind: wrapped}))
+        changed = {kind: wrapped, "request_deserializer": read}
+        return cast("_Handler", cast("Any", handler)._replace(**changed))
 
     def _awaiting(self, method: str, behaviour: _Behaviour) -> _Behaviour:
         async def run(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
             self._enter(context)
             try:
+                if request is _UNREADABLE:
+                    raise _unreadable()
                 return await behaviour(request, context)
             except grpc.aio.AbortError:
                 raise
@@ -104,6 +113,8 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: _Context) -> None:  # noqa: ANN401 - any message
             self._enter(context)
             try:
+                if request is _UNREADABLE:
+                    raise _unreadable()
                 messages: AsyncGenerator[Any, None] = behaviour(request, context)
                 async with contextlib.aclosing(messages):
                     async for message in messages:
@@ -131,6 +142,22 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         self._in_flight -= 1
         if self._in_flight == 0:
             self._idle.set()
+
+
+def _forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Reads a message; stands in for one that cannot be read, of which the library would tell."""
+
+    def read_or_not(data: bytes) -> Any:  # noqa: ANN401 - any message
+        try:
+            return read(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read_or_not
+
+
+def _unreadable() -> Invalid:
+    return Invalid([Violation(field="", description="the message cannot be read")])
 
 
 def _kind(handler: _Handler) -> str:
