@@ -13,7 +13,7 @@ from typing import Self
 from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 from oms.orchestrator.v1 import order_process_service_pb2 as process_service_pb2
 from oms.orchestrator.v1.order_process_admin_service_pb2_grpc import OrderProcessAdminServiceStub
-from oms.orchestrator.v1.order_process_pb2 import OrderProcess
+from oms.orchestrator.v1.order_process_pb2 import OrderProcess, OrderProcessState
 from oms.orchestrator.v1.order_process_service_pb2_grpc import OrderProcessServiceStub
 from oms.order.v1.order_service_pb2_grpc import OrderServiceStub
 from oms.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
@@ -65,6 +65,27 @@ class Orchestrator(Service):
             wait_for_ready=True,
         )
         return answer.process
+
+    async def until(
+        self, process: OrderProcess, *states: OrderProcessState.ValueType
+    ) -> OrderProcess:
+        """Follows a process, from where it was seen last, until it is in one of those states."""
+        if process.state in states:
+            return process
+        watch = self.processes.WatchOrderProcess(
+            process_service_pb2.WatchOrderProcessRequest(
+                process_id=process.process_id, after_revision=process.revision
+            ),
+            timeout=PATIENCE_SECONDS,
+            wait_for_ready=True,
+        )
+        try:
+            async for seen in watch:
+                if seen.process.state in states:
+                    return seen.process
+        finally:
+            watch.cancel()
+        raise AssertionError(f"the watch of {process.process_id} ended before it was so")
 
 
 class System:
