@@ -93,8 +93,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
             self._enter(context)
             try:
-                if request is _UNREADABLE:
-                    raise _unreadable()
+                _check_read(request)
                 return await behaviour(request, context)
             except grpc.aio.AbortError:
                 raise
@@ -113,8 +112,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: _Context) -> None:  # noqa: ANN401 - any message
             self._enter(context)
             try:
-                if request is _UNREADABLE:
-                    raise _unreadable()
+                _check_read(request)
                 messages: AsyncGenerator[Any, None] = behaviour(request, context)
                 async with contextlib.aclosing(messages):
                     async for message in messages:
@@ -156,8 +154,9 @@ def _forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return read_or_not
 
 
-def _unreadable() -> Invalid:
-    return Invalid([Violation(field="", description="the message cannot be read")])
+def _check_read(request: object) -> None:
+    if request is _UNREADABLE:
+        raise Invalid([Violation(field="", description="the message cannot be read")])
 
 
 def _kind(handler: _Handler) -> str:

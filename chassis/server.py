@@ -8,7 +8,6 @@ another server without being told so.
 import asyncio
 import contextlib
 import errno
-import os
 import signal
 import socket
 import sys
@@ -109,10 +108,13 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [*(it.name for it in self._hosted), HEALTH_SERVICE, reflection.SERVICE]
         reflection.Reflection(names).add_to(server)
+        # Tried by hand first: the library only says that it failed, and writes to stderr.
+        if why_not := _why_not(self.listen):
+            raise ListenFailed(f"cannot listen on {self.listen}: {why_not}")
         try:
             self.port = server.add_insecure_port(self.listen)
         except RuntimeError as error:
-            raise ListenFailed(_why_not(self.listen)) from error
+            raise ListenFailed(f"cannot listen on {self.listen}") from error
         await server.start()
         self._server = server
         self._health.set_serving(True)
@@ -171,24 +173,28 @@ async def serve(
 
     with _signals(on_signal):
         await server.start()
-        _log.info("serving", address=server.address, port=server.port)
-        await told.wait()
-        _log.info("draining")
-        drain = asyncio.create_task(server.drain(before_stop=on_drain))
-        hurry = asyncio.create_task(at_once.wait())
         try:
-            await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)
-            if not drain.done():
-                _log.warning("stopping at once")
-                drain.cancel()
-                await server.stop()
-            else:
-                await drain
+            _log.info("serving", address=server.address, port=server.port)
+            await told.wait()
+            _log.info("draining")
+            await _first(server.drain(before_stop=on_drain), at_once.wait())
         finally:
-            for task in (drain, hurry):
-                task.cancel()
-            await asyncio.gather(drain, hurry, return_exceptions=True)
-    _log.info("stopped")
+            # Nothing is left to stop after a drain; a drain that was broken off ends here.
+            await server.stop()
+            _log.info("stopped")
+
+
+async def _first(*awaited: Coroutine[Any, Any, object]) -> None:
+    """Waits for the first of them to end, and has the others cancelled. Raises what it raised."""
+    tasks = [asyncio.ensure_future(it) for it in awaited]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
@@ -229,18 +235,26 @@ def _signals(on_signal: Callable[[], None]) -> Iterator[None]:
 
 
 def _why_not(listen: str) -> str:
-    """What the operating system says to this address; the library does not tell."""
+    """What the operating system has against this address; empty where it has nothing."""
     host, _, port = listen.rpartition(":")
     try:
         found = socket.getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        for family, kind, protocol, _, address in found:
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return f"cannot listen on {listen}: it is in use; stop what has it, or take another"
-        return f"cannot listen on {listen}: {error.strerror or os.strerror(error.errno or 0)}"
-    return f"cannot listen on {listen}"
+        return error.strerror or "it is not known"
+    refused = [error for it in found if (error := _bind(it[0], it[4])) is not None]
+    if any(error.errno == errno.EADDRINUSE for error in refused):
+        return "it is in use; stop what has it, or take another"
+    # A name may stand for several addresses; one of them is enough.
+    return refused[0].strerror or "" if len(refused) == len(found) else ""
+
+
+def _bind(family: socket.AddressFamily, address: tuple[Any, ...]) -> OSError | None:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error
+    return None

@@ -24,7 +24,7 @@ _QUERY_PASSWORD: Final = re.compile(
     r"([?&][^=&\s]*(?:password|secret|token)[^=&\s]*=)[^&\s]*", re.IGNORECASE
 )
 _SECRET_NAME: Final = re.compile(r"password|secret|token|credential|_url$", re.IGNORECASE)
-_HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._\-*]+):(\d{1,5})")
+_HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._\-]+):(\d{1,5})")
 _DATABASE_URL: Final = re.compile(r"(?:sqlite:///|postgresql(?:\+\w+)?://)\S+")
 
 S = TypeVar("S", bound="Settings")
