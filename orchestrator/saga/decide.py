@@ -1,0 +1,247 @@
+"""What to do next: a pure function of the definition, the folded history and the time.
+
+Invariant: the same history at the same time leads to the same command, on whatever machine and
+after however many crashes; `event_of` is what the log then says of it. Asked while no call of the
+process is under way, so an attempt without an end was cut short and may have been applied.
+Must never: do anything.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias, assert_never
+
+from orchestrator.saga.code import Code
+from orchestrator.saga.definition import Definition
+from orchestrator.saga.events import (
+    AttemptBegan,
+    Cancelled,
+    CompensationBegan,
+    Completed,
+    Event,
+    Parked,
+)
+from orchestrator.saga.evolve import cancel_failure
+from orchestrator.saga.outcome import Sequel, sequel_of
+from orchestrator.saga.retry import MICROSECONDS_PER_SECOND, microseconds
+from orchestrator.saga.state import ActionState, ActionStatus, Failure, Phase, SagaState
+from orchestrator.saga.text import MESSAGE_LENGTH_MAX, bounded
+
+PROCESS_DEADLINE_EXCEEDED: Final = "PROCESS_DEADLINE_EXCEEDED"
+COMPENSATION_HORIZON_EXCEEDED: Final = "COMPENSATION_HORIZON_EXCEEDED"
+UNKNOWN_DEFINITION: Final = "UNKNOWN_DEFINITION"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Make this attempt."""
+
+    action: str
+    attempt: int
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Do nothing until then."""
+
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compensate:
+    """Turn back."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Have a person look."""
+
+    action: str
+    code_name: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete:
+    """Every step is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Everything is undone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """There is nothing to do."""
+
+
+Command: TypeAlias = Call | Wait | Compensate | Park | Complete | Cancel | Rest
+
+
+def decide(definition: Definition | None, state: SagaState, now_us: int) -> Command:
+    """What to do next with a process.
+
+    Args:
+        definition: What the process began on. None: this release does not know it.
+        state: Its history, folded.
+        now_us: The time. What the history says is never later: clocks differ, histories do not.
+    """
+    now_us = max(now_us, state.update_time_us)
+    match state.phase:
+        case Phase.COMPLETED | Phase.CANCELLED | Phase.PARKED:
+            return Rest()
+        case Phase.RUNNING | Phase.COMPENSATING if definition is None:
+            return _park_unknown(state)
+        case Phase.RUNNING:
+            return _forward(definition, state, now_us)
+        case Phase.COMPENSATING:
+            return _back(definition, state, now_us)
+        case _:
+            assert_never(state.phase)
+
+
+def event_of(command: Command, time_us: int) -> Event | None:
+    """What the log says of a command that was decided at that time. None: nothing."""
+    match command:
+        case Call():
+            return AttemptBegan(action=command.action, attempt=command.attempt, time_us=time_us)
+        case Compensate(failure=failure):
+            return CompensationBegan(
+                step=failure.step,
+                code_name=failure.code_name,
+                reason=failure.reason,
+                message=failure.message,
+                time_us=time_us,
+            )
+        case Park():
+            return Parked(
+                action=command.action,
+                code_name=command.code_name,
+                reason=command.reason,
+                message=command.message,
+                time_us=time_us,
+            )
+        case Complete():
+            return Completed(time_us=time_us)
+        case Cancel():
+            return Cancelled(time_us=time_us)
+        case Wait() | Rest():
+            return None
+        case _:
+            assert_never(command)
+
+
+def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
+    done = {action.name for action in state.actions if action.status.done}
+    step = next((step.name for step in definition.steps if step.name not in done), None)
+    begun = state.action(step) if step is not None else None
+    if state.cancel is not None:
+        under_way = begun.name if begun is not None else ""
+        return Compensate(failure=cancel_failure(under_way, state.cancel))
+    if step is None:
+        return Complete()
+    if begun is not None and begun.status is not ActionStatus.RUNNING:
+        return Compensate(failure=_failure_of(begun))
+    not_before_us = max(now_us, _not_before_us(begun))
+    if not_before_us >= state.deadline_us:
+        return Compensate(failure=_out_of_time(step, begun))
+    if not_before_us > now_us:
+        return Wait(until_us=not_before_us)
+    seconds_left = (state.deadline_us - now_us) / MICROSECONDS_PER_SECOND
+    return Call(
+        action=step,
+        attempt=_attempts(begun) + 1,
+        timeout_seconds=min(definition.policy.attempt_timeout_seconds, seconds_left),
+    )
+
+
+def _back(definition: Definition, state: SagaState, now_us: int) -> Command:
+    applied = {
+        action.name
+        for action in state.actions
+        if not action.undo and action.status in {ActionStatus.SUCCEEDED, ActionStatus.UNKNOWN}
+    }
+    for name in definition.undos_of(applied):
+        undo = state.action(name)
+        if undo is None or not undo.status.done:
+            return _undo(definition, name, undo, now_us)
+    return Cancel()
+
+
+def _undo(definition: Definition, name: str, undo: ActionState | None, now_us: int) -> Command:
+    if undo is not None and undo.attempts > 0 and not undo.in_flight:
+        assert undo.code is not None, "an attempt that is not under way has ended"
+        if sequel_of(undo.code, undo=True) is Sequel.PARK:
+            return Park(
+                action=name,
+                code_name=undo.code.name,
+                reason=undo.reason,
+                message=undo.message,
+            )
+        not_before_us = _not_before_us(undo)
+        horizon_us = undo.since_us + microseconds(definition.policy.compensation_horizon_seconds)
+        if not_before_us >= horizon_us:
+            return Park(
+                action=name,
+                code_name=undo.code.name,
+                reason=COMPENSATION_HORIZON_EXCEEDED,
+                message=_bounded(f"tried for long enough; {_last_attempt(undo)}"),
+            )
+        if not_before_us > now_us:
+            return Wait(until_us=not_before_us)
+    return Call(
+        action=name,
+        attempt=_attempts(undo) + 1,
+        timeout_seconds=definition.policy.attempt_timeout_seconds,
+    )
+
+
+def _attempts(action: ActionState | None) -> int:
+    return 0 if action is None else action.attempts
+
+
+def _not_before_us(action: ActionState | None) -> int:
+    return 0 if action is None or action.not_before_us is None else action.not_before_us
+
+
+def _failure_of(step: ActionState) -> Failure:
+    assert step.code is not None, "a step that failed was answered"
+    return Failure(
+        step=step.name, code_name=step.code.name, reason=step.reason, message=step.message
+    )
+
+
+def _out_of_time(step: str, begun: ActionState | None) -> Failure:
+    last = "this step was not begun" if begun is None else _last_attempt(begun)
+    return Failure(
+        step=step,
+        code_name=Code.DEADLINE_EXCEEDED.name,
+        reason=PROCESS_DEADLINE_EXCEEDED,
+        message=_bounded(f"the process ran out of time; {last}"),
+    )
+
+
+def _last_attempt(action: ActionState) -> str:
+    if action.code is None:
+        return "no attempt was answered"
+    said = " ".join(part for part in (action.code.name, action.reason, action.message) if part)
+    return f"the last answer was {said}"
+
+
+def _park_unknown(state: SagaState) -> Park:
+    return Park(
+        action="",
+        code_name="",
+        reason=UNKNOWN_DEFINITION,
+        message=_bounded(
+            f"this release does not know version {state.definition_version}"
+            f" of {state.definition_name}"
+        ),
+    )
+
+
+def _bounded(message: str) -> str:
+    return bounded(message, MESSAGE_LENGTH_MAX)

@@ -1,0 +1,267 @@
+"""Events as the log keeps them: a kind, a time, and a body that is JSON text.
+
+Invariant: whatever was written once is read for ever, so a kind is never renamed and a name in a
+body never changes its meaning. What may be added is a name that older bodies lack, with a default;
+names that are not known are ignored. Must never: guess. What cannot be read is `Undecodable`.
+
+Bodies leave out empty texts and what is None. The time is not in the body: a log keeps it beside
+the body, where it can be searched.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Final, assert_never
+
+from orchestrator.saga.code import Code
+from orchestrator.saga.events import (
+    JSON,
+    AttemptBegan,
+    AttemptEnded,
+    Cancelled,
+    CancelRequested,
+    CompensationBegan,
+    Completed,
+    Event,
+    Parked,
+    ResolvedByHand,
+    RetryRequested,
+    Started,
+)
+from orchestrator.saga_log.protocol import ProcessRow, StoredProcess
+
+KINDS: Final[Mapping[type[Event], str]] = {
+    Started: "started",
+    AttemptBegan: "attempt_began",
+    AttemptEnded: "attempt_ended",
+    CancelRequested: "cancel_requested",
+    CompensationBegan: "compensation_began",
+    Parked: "parked",
+    RetryRequested: "retry_requested",
+    ResolvedByHand: "resolved_by_hand",
+    Completed: "completed",
+    Cancelled: "cancelled",
+}
+
+
+class Undecodable(Exception):  # noqa: N818 - it is a property of what was read
+    """This release cannot read what is stored: it is damaged, or a newer release wrote it."""
+
+
+def encode(event: Event) -> tuple[str, str]:
+    """The kind and the body of an event."""
+    body = {name: value for name, value in _body_of(event).items() if value is not None}
+    return KINDS[type(event)], dumps(body)
+
+
+def decode(kind: str, time_us: int, body: str) -> Event:
+    """The event of which that was kept.
+
+    Raises:
+        Undecodable: It cannot be read.
+    """
+    try:
+        content = json.loads(body)
+    except ValueError as error:
+        raise Undecodable(f"the body of {kind!r} is not JSON") from error
+    if not isinstance(content, dict):
+        raise Undecodable(f"the body of {kind!r} is not an object")
+    return _event_of(kind, time_us, _Body(kind, content))
+
+
+def stored_process(row: ProcessRow, texts: Iterable[tuple[str, int, str]]) -> StoredProcess:
+    """A process of which these kinds, times and bodies are kept, be they readable or not."""
+    try:
+        return StoredProcess(row=row, events=tuple(decode(*text) for text in texts))
+    except Undecodable as undecodable:
+        return StoredProcess(row=row, events=(), unreadable=str(undecodable))
+
+
+def dumps(value: object) -> str:
+    """JSON as short as it gets.
+
+    Raises:
+        TypeError: There is something in the value that JSON cannot say.
+        ValueError: The same: it is no number, or it holds itself.
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _body_of(event: Event) -> dict[str, JSON]:  # noqa: PLR0911 - flat: one case for each event
+    match event:
+        case Started():
+            return {
+                "definition": event.definition,
+                "version": event.version,
+                "input": event.input,
+                "deadline_us": event.deadline_us,
+            }
+        case AttemptBegan():
+            return {"action": event.action, "attempt": event.attempt}
+        case AttemptEnded():
+            return {
+                "action": event.action,
+                "attempt": event.attempt,
+                "code": event.code.name,
+                "reason": event.reason or None,
+                "message": event.message or None,
+                "result": event.result,
+                "not_before_us": event.not_before_us,
+            }
+        case CompensationBegan():
+            return {
+                "step": event.step or None,
+                "code": event.code_name or None,
+                "reason": event.reason or None,
+                "message": event.message or None,
+            }
+        case Parked():
+            return {
+                "action": event.action or None,
+                "code": event.code_name or None,
+                "reason": event.reason or None,
+                "message": event.message or None,
+            }
+        case CancelRequested() | RetryRequested():
+            return {
+                "reason": event.reason or None,
+                "requested_by": event.requested_by or None,
+            }
+        case ResolvedByHand():
+            return {
+                "action": event.action,
+                "reason": event.reason or None,
+                "requested_by": event.requested_by or None,
+            }
+        case Completed() | Cancelled():
+            return {}
+        case _:
+            assert_never(event)
+
+
+def _event_of(kind: str, time_us: int, body: "_Body") -> Event:  # noqa: C901, PLR0911 - flat: one case for each kind
+    match kind:
+        case "started":
+            return Started(
+                definition=body.name("definition"),
+                version=body.number("version"),
+                input=body.object("input"),
+                deadline_us=body.number("deadline_us"),
+                time_us=time_us,
+            )
+        case "attempt_began":
+            return AttemptBegan(
+                action=body.name("action"), attempt=body.number("attempt"), time_us=time_us
+            )
+        case "attempt_ended":
+            return AttemptEnded(
+                action=body.name("action"),
+                attempt=body.number("attempt"),
+                code=body.code("code"),
+                reason=body.text("reason"),
+                message=body.text("message"),
+                result=body.value("result"),
+                not_before_us=body.number_or_none("not_before_us"),
+                time_us=time_us,
+            )
+        case "cancel_requested":
+            return CancelRequested(
+                reason=body.text("reason"),
+                requested_by=body.text("requested_by"),
+                time_us=time_us,
+            )
+        case "compensation_began":
+            return CompensationBegan(
+                step=body.text("step"),
+                code_name=body.text("code"),
+                reason=body.text("reason"),
+                message=body.text("message"),
+                time_us=time_us,
+            )
+        case "parked":
+            return Parked(
+                action=body.text("action"),
+                code_name=body.text("code"),
+                reason=body.text("reason"),
+                message=body.text("message"),
+                time_us=time_us,
+            )
+        case "retry_requested":
+            return RetryRequested(
+                reason=body.text("reason"),
+                requested_by=body.text("requested_by"),
+                time_us=time_us,
+            )
+        case "resolved_by_hand":
+            return ResolvedByHand(
+                action=body.name("action"),
+                reason=body.text("reason"),
+                requested_by=body.text("requested_by"),
+                time_us=time_us,
+            )
+        case "completed":
+            return Completed(time_us=time_us)
+        case "cancelled":
+            return Cancelled(time_us=time_us)
+        case _:
+            raise Undecodable(f"there is no kind {kind!r}")
+
+
+class _Body:
+    """What a body says, and complaints about what it ought to say."""
+
+    __slots__ = ("_content", "_kind")
+
+    def __init__(self, kind: str, content: Mapping[str, JSON]) -> None:
+        self._kind = kind
+        self._content = content
+
+    def value(self, name: str) -> JSON:
+        return self._content.get(name)
+
+    def text(self, name: str) -> str:
+        match self._content.get(name, ""):
+            case str(text):
+                # The same few texts are in very many histories.
+                return sys.intern(text)
+            case _:
+                raise self._complaint(name, "a text")
+
+    def name(self, name: str) -> str:
+        text = self.text(name)
+        if not text:
+            raise self._complaint(name, "a name")
+        return text
+
+    def number_or_none(self, name: str) -> int | None:
+        match self._content.get(name):
+            case None:
+                return None
+            case bool():
+                raise self._complaint(name, "a whole number")
+            case int(number):
+                return number
+            case _:
+                raise self._complaint(name, "a whole number")
+
+    def number(self, name: str) -> int:
+        number = self.number_or_none(name)
+        if number is None:
+            raise self._complaint(name, "a whole number")
+        return number
+
+    def object(self, name: str) -> Mapping[str, JSON]:
+        match self._content.get(name):
+            case dict(content):
+                return content
+            case _:
+                raise self._complaint(name, "an object")
+
+    def code(self, name: str) -> Code:
+        try:
+            return Code[self.name(name)]
+        except KeyError:
+            raise self._complaint(name, "the name of a status code") from None
+
+    def _complaint(self, name: str, expected: str) -> Undecodable:
+        return Undecodable(f"{name!r} of {self._kind!r} is not {expected}")
