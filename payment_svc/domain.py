@@ -9,6 +9,7 @@ It must never ask anybody anything: no gateway, no clock, no database. Whoever c
 and the answer. A transition that changes nothing returns the very payment it was given.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,8 +17,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, assert_never
 
-DECLINE_REASON_LENGTH_MAX: Final = 63
 DECLINE_MESSAGE_LENGTH_MAX: Final = 500
+_REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 
 # How long a question is left to the process that stored it before a settling loop takes it for
 # forgotten. Longer than one ask may take, or another replica's loop would ask at the same time.
@@ -389,10 +390,10 @@ def _arrive(payment: Payment, stage: Stage, now_us: int) -> Payment:
 
 def _bounded(decline: Declined) -> Declined:
     """What the gateway said, made safe to store and to show: it is text from outside."""
-    reason = decline.reason[:DECLINE_REASON_LENGTH_MAX]
-    well_formed = reason.isascii() and reason.replace("_", "A").isalnum() and reason.isupper()
+    well_formed = _REASON.fullmatch(decline.reason)
     message = "".join(
         " " if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} else character
         for character in decline.message[:DECLINE_MESSAGE_LENGTH_MAX]
     )
-    return Declined(reason=reason if well_formed else "PAYMENT_DECLINED", message=message.strip())
+    reason = decline.reason if well_formed else "PAYMENT_DECLINED"
+    return Declined(reason=reason, message=message.strip())

@@ -1,0 +1,1 @@
+"""The schema of the payment database, revision by revision."""

@@ -1,0 +1,1 @@
+"""The schema of the sandbox gateway's ledger, revision by revision."""
