@@ -243,8 +243,8 @@ def _why_not(listen: str) -> str:
         )
     except OSError as error:
         return error.strerror or "it is not known"
-    refused = [error for it in found if (error := _bind(it[0], it[4])) is not None]
-    if any(error.errno == errno.EADDRINUSE for error in refused):
+    refused = [why for it in found if (why := _bind(it[0], it[4])) is not None]
+    if any(why.errno == errno.EADDRINUSE for why in refused):
         return "it is in use; stop what has it, or take another"
     # A name may stand for several addresses; one of them is enough.
     return refused[0].strerror or "" if len(refused) == len(found) else ""
