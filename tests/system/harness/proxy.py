@@ -78,6 +78,9 @@ class Snag:
         """What happens once the server has done the call, before the caller learns of it."""
         del passage
 
+    def ended(self) -> None:
+        """The call is carried out, or lost."""
+
 
 class Hold(Snag):
     """Keeps a call until it is let go. Made by `Proxy.hold_request` and `Proxy.hold_reply`."""
@@ -86,6 +89,7 @@ class Hold(Snag):
         super().__init__(where)
         self._reached = asyncio.Event()
         self._let_go: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._over = asyncio.Event()
         self.passage: Passage | None = None
 
     async def reached(self) -> Passage:
@@ -101,6 +105,14 @@ class Hold(Snag):
     def lose(self) -> None:
         """Loses what is held, as a broken connection would."""
         self._let_go.set_result(False)
+
+    async def over(self) -> None:
+        """Waits until the call that was held has been carried out, or lost."""
+        await self._over.wait()
+
+    def ended(self) -> None:
+        """The call is carried out, or lost."""
+        self._over.set()
 
     async def _hold(self, passage: Passage) -> None:
         self.passage = passage
@@ -275,11 +287,12 @@ class Proxy(grpc.GenericRpcHandler):
 
     async def _carry(self, passage: Passage) -> _Reply:
         snag = next((it for it in self._snags if it.takes(passage)), None)
+        if snag is None:
+            return await self._forward(passage)
         try:
-            times = 1 if snag is None else await snag.before(passage)
+            times = await snag.before(passage)
             replies = await asyncio.gather(*(self._forward(passage) for _ in range(times)))
-            if snag is not None:
-                await snag.after(passage)
+            await snag.after(passage)
         except Broken:
             return _Reply(
                 payload=None,
@@ -287,6 +300,8 @@ class Proxy(grpc.GenericRpcHandler):
                 details="the connection broke",
                 trailing=(),
             )
+        finally:
+            snag.ended()
         return replies[0]
 
     async def _forward(self, passage: Passage) -> _Reply:

@@ -6,17 +6,31 @@ stands for the outside.
 """
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+import grpc
+import grpc.aio
+
+from oms.delivery.v1.delivery_pb2 import DeliveryState
+from oms.delivery.v1.delivery_service_pb2 import GetDeliveryRequest
 from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
+from oms.orchestrator.v1 import order_process_pb2
 from oms.orchestrator.v1 import order_process_service_pb2 as process_service_pb2
 from oms.orchestrator.v1.order_process_admin_service_pb2_grpc import OrderProcessAdminServiceStub
-from oms.orchestrator.v1.order_process_pb2 import OrderProcess, OrderProcessState
+from oms.orchestrator.v1.order_process_pb2 import OrderProcess, OrderProcessEvent, OrderProcessState
+from oms.orchestrator.v1.order_process_service_pb2 import WatchOrderProcessResponse
 from oms.orchestrator.v1.order_process_service_pb2_grpc import OrderProcessServiceStub
+from oms.order.v1.order_pb2 import OrderState
+from oms.order.v1.order_service_pb2 import GetOrderRequest
 from oms.order.v1.order_service_pb2_grpc import OrderServiceStub
+from oms.payment.v1.payment_pb2 import PaymentState
+from oms.payment.v1.payment_service_pb2 import GetPaymentRequest
 from oms.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
+from payment_svc.sandbox.ledger import Balance
+from payment_svc.sandbox.store import open_ledger_view
 from tests.system.harness.process import PATIENCE_SECONDS
 from tests.system.harness.service import Service
 
@@ -66,25 +80,59 @@ class Orchestrator(Service):
         )
         return answer.process
 
-    async def until(
-        self, process: OrderProcess, *states: OrderProcessState.ValueType
-    ) -> OrderProcess:
-        """Follows a process, from where it was seen last, until it is in one of those states."""
-        if process.state in states:
-            return process
+    async def follow(
+        self, process_id: str, *, after_revision: int = 0
+    ) -> AsyncGenerator[WatchOrderProcessResponse, None]:
+        """What happened to a process after that revision, and what goes on happening to it."""
         watch = self.processes.WatchOrderProcess(
             process_service_pb2.WatchOrderProcessRequest(
-                process_id=process.process_id, after_revision=process.revision
+                process_id=process_id, after_revision=after_revision
             ),
             timeout=PATIENCE_SECONDS,
             wait_for_ready=True,
         )
         try:
             async for seen in watch:
-                if seen.process.state in states:
-                    return seen.process
+                yield seen
         finally:
             watch.cancel()
+
+    async def until(
+        self, process: OrderProcess, *states: OrderProcessState.ValueType
+    ) -> OrderProcess:
+        """Follows a process, from where it was seen last, until it is in one of those states."""
+        if process.state in states:
+            return process
+        followed = self.follow(process.process_id, after_revision=process.revision)
+        async with contextlib.aclosing(followed):
+            async for seen in followed:
+                if seen.process.state in states:
+                    return seen.process
+        raise AssertionError(f"the watch of {process.process_id} ended before it was so")
+
+    async def until_settled(self, process: OrderProcess) -> OrderProcess:
+        """Follows a process until it is COMPLETED or CANCELLED."""
+        return await self.until(
+            process,
+            order_process_pb2.ORDER_PROCESS_STATE_COMPLETED,
+            order_process_pb2.ORDER_PROCESS_STATE_CANCELLED,
+        )
+
+    async def until_event(
+        self,
+        process: OrderProcess,
+        where: Callable[[OrderProcessEvent], bool],
+        *,
+        times: int = 1,
+    ) -> WatchOrderProcessResponse:
+        """Follows a process, from its beginning, until so many such events have happened."""
+        followed = self.follow(process.process_id)
+        async with contextlib.aclosing(followed):
+            async for seen in followed:
+                if where(seen.event):
+                    times -= 1
+                    if times == 0:
+                        return seen
         raise AssertionError(f"the watch of {process.process_id} ended before it was so")
 
 
@@ -96,7 +144,11 @@ class System:
 
     def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self.settings = dict(settings or {})
+        self.ledger_url = f"sqlite:///{folder / 'gateway.db'}"
+        self.settings = {
+            "OMS_PAYMENT_GATEWAY_DATABASE_URL": self.ledger_url,
+            **(settings or {}),
+        }
         self.participants = {
             name: Service(name, folder=folder, settings=self.settings) for name in PARTICIPANTS
         }
@@ -141,6 +193,41 @@ class System:
         await asyncio.gather(*(service.start() for service in self.services))
         return self
 
+    def balance(self, payment_id: str) -> Balance:
+        """What the gateway's own ledger says of a payment."""
+        with open_ledger_view(self.ledger_url) as ledger:
+            return ledger.balance(payment_id)
+
+    async def states(self, process: OrderProcess) -> dict[str, str]:
+        """The states of a process's order, payment and delivery; "" of one that is not known."""
+        order, payment, delivery = await asyncio.gather(
+            _if_known(self._state_of_order(process.order_id)),
+            _if_known(self._state_of_payment(process.payment_id)),
+            _if_known(self._state_of_delivery(process.delivery_id)),
+        )
+        return {"order": order, "payment": payment, "delivery": delivery}
+
+    async def _state_of_order(self, order_id: str) -> str:
+        answer = await self.orders.GetOrder(GetOrderRequest(order_id=order_id))
+        return OrderState.Name(answer.order.state).removeprefix("ORDER_STATE_")
+
+    async def _state_of_payment(self, payment_id: str) -> str:
+        answer = await self.payments.GetPayment(GetPaymentRequest(payment_id=payment_id))
+        return PaymentState.Name(answer.payment.state).removeprefix("PAYMENT_STATE_")
+
+    async def _state_of_delivery(self, delivery_id: str) -> str:
+        answer = await self.deliveries.GetDelivery(GetDeliveryRequest(delivery_id=delivery_id))
+        return DeliveryState.Name(answer.delivery.state).removeprefix("DELIVERY_STATE_")
+
     async def close(self) -> None:
         """Ends all of it."""
         await asyncio.gather(*(service.close() for service in self.services))
+
+
+async def _if_known(state: Awaitable[str]) -> str:
+    try:
+        return await state
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.NOT_FOUND:
+            return ""
+        raise

@@ -1,0 +1,73 @@
+"""The roads from the orchestrator to its participants, each through a proxy.
+
+Invariant: every call that the orchestrator makes is on one of them, and is remembered by whose
+process it belongs to.
+Must never: look into a message but CreateOrder, the only one that says who the customer is.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Self
+
+from oms.order.v1.order_service_pb2 import CreateOrderRequest
+from tests.system.harness.proxy import HeldReply, HeldRequest, Hold, Passage, Proxy
+from tests.system.harness.service import Service
+
+PARTICIPANT_OF = {
+    "CreateOrder": "order",
+    "ConfirmOrder": "order",
+    "CancelOrder": "order",
+    "CreatePayment": "payment",
+    "ConfirmPayment": "payment",
+    "CancelPayment": "payment",
+    "CreateDelivery": "delivery",
+    "CancelDelivery": "delivery",
+}
+
+
+class Roads:
+    """A proxy in front of each participant. Processes go by their customer, whom a test chooses."""
+
+    def __init__(self, participants: Mapping[str, Service]) -> None:
+        self._customers: dict[str, str] = {}
+        self._calls: dict[str, list[str]] = defaultdict(list)
+        self.proxies = {
+            name: Proxy(service.address, on_passage=self._remember)
+            for name, service in participants.items()
+        }
+
+    @property
+    def routes(self) -> dict[str, str]:
+        """What the orchestrator dials, by participant."""
+        return {name: proxy.address for name, proxy in self.proxies.items()}
+
+    async def start(self) -> Self:
+        """Opens all roads."""
+        await asyncio.gather(*(proxy.start() for proxy in self.proxies.values()))
+        return self
+
+    async def close(self) -> None:
+        """Closes them, breaking what is on them."""
+        await asyncio.gather(*(proxy.close() for proxy in self.proxies.values()))
+
+    def calls(self, customer_id: str) -> list[str]:
+        """The methods that the orchestrator called for this customer's process, in order."""
+        return list(self._calls[customer_id])
+
+    def hold(
+        self, kind: type[HeldRequest] | type[HeldReply], customer_id: str, method: str
+    ) -> Hold:
+        """Keeps the next call of that method for that customer's process."""
+        return self.proxies[PARTICIPANT_OF[method]].lay(
+            kind(lambda it: it.name == method and self._customer(it) == customer_id)
+        )
+
+    def _customer(self, passage: Passage) -> str:
+        return self._customers.get(passage.process_id, "")
+
+    def _remember(self, passage: Passage) -> None:
+        if passage.name == "CreateOrder":
+            request = CreateOrderRequest.FromString(passage.request)
+            self._customers[passage.process_id] = request.customer_id
+        self._calls[self._customer(passage)].append(passage.name)
