@@ -37,12 +37,16 @@ class Statement:
         self.text = compiled.string
         self._names = tuple(compiled.positiontup or compiled.params)
         assert len(self._names) > 1, "itemgetter of one place would not make a tuple"
-        self._pick = itemgetter(*(places.index(name) for name in self._names))
+        # What the compiler itself binds, such as an offset of zero, follows the caller's values.
+        own = [name for name in self._names if name not in places]
+        self._constants = tuple(compiled.params[name] for name in own)
+        every = [*places, *own]
+        self._pick = itemgetter(*(every.index(name) for name in self._names))
         self._positional = compiled.positional
 
     def bind(self, values: Row) -> Any:  # noqa: ANN401 - a tuple or a dict, as the driver likes
         """The parameters for one run."""
-        picked = self._pick(values)
+        picked = self._pick((*values, *self._constants) if self._constants else values)
         return picked if self._positional else dict(zip(self._names, picked, strict=True))
 
 

@@ -1,0 +1,1 @@
+"""The schema of the delivery database, revision by revision."""
