@@ -1,0 +1,122 @@
+"""The order service as a participant: create_order, confirm_order, cancel_order.
+
+Invariant: an OK counts only where it is about the order that was asked about, in a state that was
+asked for. This module must never decide what follows.
+"""
+
+from collections.abc import Collection, Mapping
+
+from grpc import aio
+
+from oms.common.v1 import address_pb2, money_pb2
+from oms.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
+from orchestrator.action import Action, ActionCall, ActionReply
+from orchestrator.order_process import order_id_of
+from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
+from orchestrator.placed_order import Address, PlacedOrder
+from orchestrator.saga.events import JSON
+
+_CREATED = frozenset({order_pb2.ORDER_STATE_PENDING, order_pb2.ORDER_STATE_CONFIRMED})
+_CONFIRMED = frozenset({order_pb2.ORDER_STATE_CONFIRMED})
+_CANCELLED = frozenset({order_pb2.ORDER_STATE_CANCELLED})
+
+
+class OrderParticipant:
+    """Makes attempts at the order service's actions."""
+
+    def __init__(self, channel: aio.Channel, *, outstanding_max: int = OUTSTANDING_MAX) -> None:
+        self._stub = order_service_pb2_grpc.OrderServiceStub(channel)
+        self._participant = Participant("order", outstanding_max=outstanding_max)
+
+    def actions(self) -> Mapping[str, Action]:
+        """What the order process calls by these names."""
+        return {
+            "create_order": self.create_order,
+            "confirm_order": self.confirm_order,
+            "cancel_order": self.cancel_order,
+        }
+
+    async def create_order(self, call: ActionCall) -> ActionReply:
+        """Creates the order. Gives back its total, which the payment is about."""
+        return await self._participant.attempt(
+            call, self._stub.CreateOrder, _create_request, _read_created
+        )
+
+    async def confirm_order(self, call: ActionCall) -> ActionReply:
+        """Confirms the order, so that it may be delivered."""
+        return await self._participant.attempt(
+            call, self._stub.ConfirmOrder, _confirm_request, _read_confirmed
+        )
+
+    async def cancel_order(self, call: ActionCall) -> ActionReply:
+        """Cancels the order, or sees to it that it is never created."""
+        return await self._participant.attempt(
+            call, self._stub.CancelOrder, _cancel_request, _read_cancelled
+        )
+
+
+def address_message(address: Address) -> address_pb2.Address:
+    """A postal address as participants take it."""
+    return address_pb2.Address(
+        recipient=address.recipient,
+        lines=address.lines,
+        locality=address.locality,
+        region=address.region,
+        postal_code=address.postal_code,
+        country_code=address.country_code,
+    )
+
+
+def _create_request(call: ActionCall) -> order_service_pb2.CreateOrderRequest:
+    order = PlacedOrder.of(call.input)
+    return order_service_pb2.CreateOrderRequest(
+        order_id=order_id_of(call.process_id),
+        customer_id=order.customer_id,
+        items=[
+            order_pb2.OrderItem(
+                sku=item.sku,
+                quantity=item.quantity,
+                unit_price=money_pb2.Money(
+                    currency_code=item.unit_price.currency_code,
+                    minor_units=item.unit_price.minor_units,
+                ),
+            )
+            for item in order.items
+        ],
+        delivery_address=address_message(order.delivery_address),
+    )
+
+
+def _confirm_request(call: ActionCall) -> order_service_pb2.ConfirmOrderRequest:
+    return order_service_pb2.ConfirmOrderRequest(order_id=order_id_of(call.process_id))
+
+
+def _cancel_request(call: ActionCall) -> order_service_pb2.CancelOrderRequest:
+    return order_service_pb2.CancelOrderRequest(order_id=order_id_of(call.process_id))
+
+
+def _read_created(call: ActionCall, reply: order_service_pb2.CreateOrderResponse) -> JSON:
+    _check(call, reply.order, _CREATED)
+    total = reply.order.total
+    if not total.currency_code or total.minor_units < 0:
+        raise Contradiction("the order service answered an order without a total")
+    return {"total": {"currency_code": total.currency_code, "minor_units": total.minor_units}}
+
+
+def _read_confirmed(call: ActionCall, reply: order_service_pb2.ConfirmOrderResponse) -> JSON:
+    _check(call, reply.order, _CONFIRMED)
+    return None
+
+
+def _read_cancelled(call: ActionCall, reply: order_service_pb2.CancelOrderResponse) -> JSON:
+    _check(call, reply.order, _CANCELLED)
+    return None
+
+
+def _check(
+    call: ActionCall, order: order_pb2.Order, states: Collection[order_pb2.OrderState.ValueType]
+) -> None:
+    if order.order_id != order_id_of(call.process_id):
+        raise Contradiction("the order service answered another order")
+    if order.state not in states:
+        raise Contradiction("the order service answered an order in another state")

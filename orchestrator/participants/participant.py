@@ -1,0 +1,154 @@
+"""One service that takes part, as the orchestrator calls it.
+
+Invariant: an attempt is at most one call, with a deadline, and whatever becomes of it the runner
+gets a reply with a code. gRPC's own retries are off (see chassis.channels): the runner alone counts
+attempts. This module must never raise anything but the cancellation of its own task.
+
+What is outstanding at one target is bounded. An attempt that finds no room waits for it as long as
+the attempt may take, and then still has the whole of that time for its call. Where it finds none
+nothing was sent: it ends as refused (RESOURCE_EXHAUSTED), and is made again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Protocol, TypeVar
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.message import Message
+
+from chassis.interceptors import PROCESS_ID_METADATA
+from chassis.statuses import read_error
+from orchestrator.action import ActionCall, ActionReply
+from orchestrator.saga.code import Code
+from orchestrator.saga.events import JSON
+
+OUTSTANDING_MAX: Final = 1_000
+
+RequestT = TypeVar("RequestT", bound=Message)
+ReplyT = TypeVar("ReplyT", bound=Message)
+RequestT_contra = TypeVar("RequestT_contra", bound=Message, contravariant=True)
+ReplyT_co = TypeVar("ReplyT_co", bound=Message, covariant=True)
+
+_log = structlog.get_logger(__name__)
+
+
+class Contradiction(Exception):  # noqa: N818 - said of a reply, not of this program
+    """The participant said OK, but not to what it was asked."""
+
+
+class _NoRoom(Exception):  # noqa: N818 - says what is
+    """As many calls are outstanding as may be, and none ended in time."""
+
+
+class Rpc(Protocol[RequestT_contra, ReplyT_co]):
+    """A unary call of a generated stub."""
+
+    def __call__(
+        self,
+        request: RequestT_contra,
+        /,
+        *,
+        timeout: float | None = None,
+        metadata: Sequence[tuple[str, str]] | None = None,
+    ) -> Awaitable[ReplyT_co]:
+        """Makes the call."""
+        ...
+
+
+class Participant:
+    """Makes attempts at one target."""
+
+    def __init__(self, name: str, *, outstanding_max: int = OUTSTANDING_MAX) -> None:
+        self._name = name
+        self._room = asyncio.Semaphore(outstanding_max)
+
+    async def attempt(
+        self,
+        call: ActionCall,
+        rpc: Rpc[RequestT, ReplyT],
+        build: Callable[[ActionCall], RequestT],
+        read: Callable[[ActionCall, ReplyT], JSON],
+    ) -> ActionReply:
+        """Makes one attempt.
+
+        Args:
+            call: What the runner asks for.
+            rpc: The call to make.
+            build: Makes the request.
+            read: Makes of the reply what later actions need to know. Raises Contradiction.
+        """
+        try:
+            async with self._room_for(call.timeout_seconds):
+                return await self._ask(call, rpc, build(call), read)
+        except _NoRoom:
+            return ActionReply(
+                code=Code.RESOURCE_EXHAUSTED,
+                reason="TARGET_SATURATED",
+                message=f"too many calls to the {self._name} service are under way; none was made",
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the runner gets a reply
+            _log.error(
+                "attempt_failed_here", participant=self._name, action=call.action, exc_info=error
+            )
+            return ActionReply(
+                code=Code.INTERNAL,
+                reason="ATTEMPT_FAILED_HERE",
+                message=f"the {self._name} service could not be asked, or its reply not be read",
+            )
+
+    async def _ask(
+        self,
+        call: ActionCall,
+        rpc: Rpc[RequestT, ReplyT],
+        request: RequestT,
+        read: Callable[[ActionCall, ReplyT], JSON],
+    ) -> ActionReply:
+        try:
+            reply = await rpc(
+                request,
+                timeout=call.timeout_seconds,
+                metadata=((PROCESS_ID_METADATA, call.process_id),),
+            )
+            return ActionReply(code=Code.OK, result=read(call, reply))
+        except grpc.aio.AioRpcError as error:
+            return _refusal(error)
+        except Contradiction as contradiction:
+            _log.error("participant_contradicts", participant=self._name, action=call.action)
+            return ActionReply(
+                code=Code.INTERNAL, reason="REPLY_CONTRADICTS", message=str(contradiction)
+            )
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Not this task was cancelled but the call under it: its channel was closed.
+            return ActionReply(code=Code.CANCELLED, message="the call was cut off on this side")
+
+    @asynccontextmanager
+    async def _room_for(self, seconds: float) -> AsyncIterator[None]:
+        """Holds one of the places for calls; waits that long for it."""
+        if self._room.locked():
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._room.acquire()
+            except TimeoutError:
+                raise _NoRoom from None
+        else:
+            await self._room.acquire()
+        try:
+            yield
+        finally:
+            self._room.release()
+
+
+def _refusal(error: grpc.aio.AioRpcError) -> ActionReply:
+    told = read_error(error)
+    return ActionReply(
+        code=Code(told.code.value[0]),
+        reason=told.reason,
+        message=told.message,
+        retry_after_seconds=told.retry_after_seconds,
+    )

@@ -1,0 +1,280 @@
+"""What callers ask, checked and freed of protobuf.
+
+Invariant: what a function here returns holds nothing that a participant would refuse for its form.
+Whether a payment method or a country is served is for the participants to say. Where something is
+wrong they raise Invalid, which names all of it. This module must never touch the log.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.listings import Listing, read_listing
+from chassis.timestamps import boundary_us
+from chassis.validation import INT64_MAX, Violations, check_address, check_money
+from oms.orchestrator.v1 import order_process_admin_service_pb2 as admin_pb
+from oms.orchestrator.v1 import order_process_pb2 as process_pb
+from oms.orchestrator.v1 import order_process_service_pb2 as service_pb
+from oms.order.v1 import order_pb2
+from orchestrator.placed_order import Address, Item, Money, PlacedOrder
+from orchestrator.saga.state import Phase
+
+ID_LENGTH_MAX: Final = 128
+ITEMS_MAX: Final = 1_000
+QUANTITY_MAX: Final = 1_000_000
+REASON_LENGTH_MAX: Final = 1_000
+REQUESTED_BY_LENGTH_MAX: Final = 200
+PARKED_DEFAULT: Final = 100
+PARKED_MAX: Final = 1_000
+
+_PHASES: Final[Mapping[int, Phase]] = {
+    process_pb.ORDER_PROCESS_STATE_RUNNING: Phase.RUNNING,
+    process_pb.ORDER_PROCESS_STATE_COMPENSATING: Phase.COMPENSATING,
+    process_pb.ORDER_PROCESS_STATE_COMPLETED: Phase.COMPLETED,
+    process_pb.ORDER_PROCESS_STATE_CANCELLED: Phase.CANCELLED,
+    process_pb.ORDER_PROCESS_STATE_PARKED: Phase.PARKED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByProcessId:
+    """Asks for a process by its own id."""
+
+    process_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByRequestId:
+    """Asks for a process by the id of the request that began it."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByOrderId:
+    """Asks for a process by the id of its order."""
+
+    order_id: str
+
+
+ProcessKey = ByProcessId | ByRequestId | ByOrderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A process, and the revision at which somebody looked at it."""
+
+    process_id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedFilter:
+    """Which parked processes are meant, oldest first. Empty and None let everything through."""
+
+    step: str
+    reason: str
+    parked_before_us: int | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervention:
+    """What an operator decided, why, and who it is."""
+
+    target: Seen | ParkedFilter
+    reason: str
+    requested_by: str
+
+
+def start(request: service_pb.StartOrderProcessRequest) -> tuple[str, PlacedOrder]:
+    """Reads the id of the request and the order that was placed."""
+    violations = Violations()
+    request_id = violations.text("request_id", request.request_id, length_max=ID_LENGTH_MAX)
+    order = PlacedOrder(
+        customer_id=violations.text("customer_id", request.customer_id, length_max=ID_LENGTH_MAX),
+        items=_items(violations, request.items),
+        payment_method=violations.text(
+            "payment_method", request.payment_method, length_max=ID_LENGTH_MAX
+        ),
+        delivery_address=_address(violations, request),
+    )
+    violations.raise_if_any()
+    return request_id, order
+
+
+def process_key(request: service_pb.GetOrderProcessRequest) -> ProcessKey:
+    """Reads by what a process is asked for."""
+    violations = Violations()
+    key: ProcessKey | None = None
+    match request.WhichOneof("key"):
+        case "process_id":
+            violations.identifier("process_id", request.process_id)
+            key = ByProcessId(process_id=request.process_id)
+        case "request_id":
+            violations.text("request_id", request.request_id, length_max=ID_LENGTH_MAX)
+            key = ByRequestId(request_id=request.request_id)
+        case "order_id":
+            violations.identifier("order_id", request.order_id)
+            key = ByOrderId(order_id=request.order_id)
+        case None:
+            violations.add("key", "is required: one of process_id, request_id and order_id")
+    violations.raise_if_any()
+    assert key is not None
+    return key
+
+
+def listing(request: service_pb.ListOrderProcessesRequest) -> Listing:
+    """Reads which page is asked for."""
+    violations = Violations()
+    subject = violations.text(
+        "customer_id", request.customer_id, length_max=ID_LENGTH_MAX, required=False
+    )
+    read = read_listing(
+        violations,
+        page_size=request.page_size,
+        page_token=request.page_token,
+        states=request.states,
+        state_names=_PHASES,
+        subject=subject,
+        create_time_after=(
+            request.create_time_after if request.HasField("create_time_after") else None
+        ),
+        create_time_before=(
+            request.create_time_before if request.HasField("create_time_before") else None
+        ),
+    )
+    violations.raise_if_any()
+    return read
+
+
+def watch(request: service_pb.WatchOrderProcessRequest) -> Seen:
+    """Reads what is to be watched, and from which revision on."""
+    violations = Violations()
+    seen = Seen(
+        process_id=violations.identifier("process_id", request.process_id),
+        revision=violations.number("after_revision", request.after_revision, low=0, high=INT64_MAX),
+    )
+    violations.raise_if_any()
+    return seen
+
+
+def cancel(request: service_pb.CancelOrderProcessRequest) -> tuple[str, str]:
+    """Reads which process is to be cancelled, and why."""
+    violations = Violations()
+    process_id = violations.identifier("process_id", request.process_id)
+    reason = violations.text("reason", request.reason, length_max=REASON_LENGTH_MAX, required=False)
+    violations.raise_if_any()
+    return process_id, reason
+
+
+def retry(request: admin_pb.RetryOrderProcessRequest) -> Intervention:
+    """Reads what an operator wants to have tried afresh."""
+    violations = Violations()
+    target: Seen | ParkedFilter | None = None
+    match request.WhichOneof("target"):
+        case "process":
+            target = _seen(violations, request.process)
+        case "filter":
+            target = _parked_filter(violations, request.filter)
+        case None:
+            violations.add("target", "is required: one of process and filter")
+    reason, requested_by = _who_and_why(violations, request)
+    violations.raise_if_any()
+    assert target is not None
+    return Intervention(target=target, reason=reason, requested_by=requested_by)
+
+
+def resolve(request: admin_pb.ResolveOrderProcessRequest) -> Intervention:
+    """Reads what an operator has done by hand."""
+    violations = Violations()
+    target = Seen(process_id="", revision=0)
+    if request.HasField("process"):
+        target = _seen(violations, request.process)
+    else:
+        violations.add("process", "is required")
+    reason, requested_by = _who_and_why(violations, request)
+    violations.raise_if_any()
+    return Intervention(target=target, reason=reason, requested_by=requested_by)
+
+
+def _items(violations: Violations, items: Sequence[order_pb2.OrderItem]) -> tuple[Item, ...]:
+    if not 1 <= len(items) <= ITEMS_MAX:
+        violations.add("items", f"must have 1 to {ITEMS_MAX} entries")
+        return ()
+    found_before = len(violations)
+    read = tuple(_item(violations, index, item) for index, item in enumerate(items))
+    currency_code = read[0].unit_price.currency_code
+    for index, item in enumerate(read):
+        if item.unit_price.currency_code not in {"", currency_code}:
+            violations.add(
+                f"items[{index}].unit_price.currency_code",
+                "must be the currency of the first item: an order is in one currency",
+            )
+    total = sum(item.quantity * item.unit_price.minor_units for item in read)
+    if len(violations) == found_before and total > INT64_MAX:
+        violations.add("items", f"must add up to at most {INT64_MAX} minor units")
+    return read
+
+
+def _item(violations: Violations, index: int, item: order_pb2.OrderItem) -> Item:
+    field = f"items[{index}]"
+    violations.text(f"{field}.sku", item.sku, length_max=ID_LENGTH_MAX)
+    violations.number(f"{field}.quantity", item.quantity, low=1, high=QUANTITY_MAX)
+    check_money(violations, f"{field}.unit_price", item.HasField("unit_price"), item.unit_price)
+    return Item(
+        sku=item.sku,
+        quantity=item.quantity,
+        unit_price=Money(
+            currency_code=item.unit_price.currency_code, minor_units=item.unit_price.minor_units
+        ),
+    )
+
+
+def _address(violations: Violations, request: service_pb.StartOrderProcessRequest) -> Address:
+    address = request.delivery_address
+    check_address(violations, "delivery_address", request.HasField("delivery_address"), address)
+    return Address(
+        recipient=address.recipient,
+        lines=tuple(address.lines),
+        locality=address.locality,
+        region=address.region,
+        postal_code=address.postal_code,
+        country_code=address.country_code,
+    )
+
+
+def _seen(violations: Violations, process: admin_pb.OrderProcessRevision) -> Seen:
+    return Seen(
+        process_id=violations.identifier("process.process_id", process.process_id),
+        revision=violations.number("process.revision", process.revision, low=1, high=INT64_MAX),
+    )
+
+
+def _parked_filter(
+    violations: Violations, parked: admin_pb.ParkedOrderProcessFilter
+) -> ParkedFilter:
+    return ParkedFilter(
+        step=violations.text("filter.step", parked.step, length_max=ID_LENGTH_MAX, required=False),
+        reason=violations.text(
+            "filter.reason", parked.reason, length_max=ID_LENGTH_MAX, required=False
+        ),
+        parked_before_us=(
+            boundary_us(violations, "filter.parked_before", parked.parked_before)
+            if parked.HasField("parked_before")
+            else None
+        ),
+        limit=violations.number("filter.limit", parked.limit, low=0, high=PARKED_MAX)
+        or PARKED_DEFAULT,
+    )
+
+
+def _who_and_why(
+    violations: Violations,
+    request: admin_pb.RetryOrderProcessRequest | admin_pb.ResolveOrderProcessRequest,
+) -> tuple[str, str]:
+    reason = violations.text("reason", request.reason, length_max=REASON_LENGTH_MAX)
+    requested_by = violations.text(
+        "requested_by", request.requested_by, length_max=REQUESTED_BY_LENGTH_MAX
+    )
+    return reason, requested_by

@@ -1,0 +1,177 @@
+"""The saga log on a SQL database.
+
+Invariant: what `create`, `append`, `claim` and `release` answer is committed. Writes go through one
+group commit, so that everything that waits shares one transaction; reads never wait for them.
+
+On SQLite one orchestrator holds the file (chassis opens it exclusively), so whoever else is named
+as an owner is dead.
+
+What a command came to is sometimes not known: the database stayed away, or the caller left before
+the answer. A process that was being created or claimed then may be owned by this orchestrator
+without anybody running it. Its id is kept, and the next claim looks: such a process is claimed like
+one that the dead left. This module must never forget one.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
+from typing import TypeVar, cast
+
+from sqlalchemy import Connection
+
+from chassis import faults
+from chassis.database import Database
+from chassis.group_commit import GroupCommit
+from orchestrator.saga.events import Event, Started
+from orchestrator.saga_log import sql_reads
+from orchestrator.saga_log.codec import encode
+from orchestrator.saga_log.protocol import Append, ListQuery, NewProcess, ProcessRow, StoredProcess
+from orchestrator.saga_log.sql_writes import (
+    AppendCommand,
+    ClaimCommand,
+    CreateCommand,
+    EventText,
+    LogCommand,
+    LogReply,
+    LogWriter,
+    ReleaseCommand,
+)
+
+T = TypeVar("T")
+
+IN_DOUBT_MAX = 50_000
+"""With more processes in doubt than this, no more are created: each is to be looked for later."""
+
+
+class SqlSagaLog:
+    """The saga log (see `protocol.SagaLog`) on one database."""
+
+    def __init__(self, database: Database, commits: GroupCommit[LogCommand, LogReply]) -> None:
+        self._database = database
+        self._commits = commits
+        self._in_doubt: dict[tuple[str, int], None] = {}
+
+    @classmethod
+    async def open(cls, url: str) -> "SqlSagaLog":
+        """Opens the log at a database URL, migrates it where needed, and starts its writer.
+
+        Raises:
+            CannotStart: It cannot be opened: in use by another orchestrator, newer than this
+            release, not writable.
+        """
+        database = Database.open(
+            url, name="orchestrator", migrations="orchestrator.migrations", exclusive=True
+        )
+        writer = LogWriter(database.engine.dialect)
+        return await cls.over(database, writer)
+
+    @classmethod
+    async def over(cls, database: Database, writer: LogWriter) -> "SqlSagaLog":
+        """A log over a database that is open, and now belongs to it."""
+        commits: GroupCommit[LogCommand, LogReply] = GroupCommit(
+            database.engine, writer.apply, name="orchestrator"
+        )
+        await commits.start()
+        return cls(database, commits)
+
+    async def create(self, new: NewProcess) -> tuple[ProcessRow, bool]:
+        """Stores a process that begins, unless one of the same business key is there."""
+        if len(self._in_doubt) >= IN_DOUBT_MAX:
+            raise _unavailable()
+        started = new.events[0]
+        assert isinstance(started, Started), "a history begins with Started"
+        command = CreateCommand(
+            new=new,
+            definition=started.definition,
+            definition_version=started.version,
+            texts=_texts(new.events),
+        )
+        try:
+            return cast("tuple[ProcessRow, bool]", await self._submit(command))
+        except (faults.Unavailable, asyncio.CancelledError):
+            self._in_doubt[new.process_id, 1] = None
+            raise
+
+    async def append(self, append: Append) -> int:
+        """Moves a process on; answers its new revision."""
+        command = AppendCommand(append=append, texts=_texts(append.events))
+        return cast("int", await self._submit(command))
+
+    async def load(self, process_id: str, *, after: int = 0) -> StoredProcess | None:
+        """Reads one process, with its events after a revision."""
+        return await self._read(
+            lambda connection: sql_reads.process(connection, process_id, after=after)
+        )
+
+    async def find(self, business_key: str) -> ProcessRow | None:
+        """Reads the row of one business key."""
+        found = await self._read(
+            lambda connection: sql_reads.rows_by_key(connection, [business_key])
+        )
+        return found.get(business_key)
+
+    async def claim(self, *, owner: str, now_us: int, limit: int) -> tuple[StoredProcess, ...]:
+        """Takes over what nobody runs: what the dead left, what is due, and what was in doubt."""
+        looked_for = tuple(islice(self._in_doubt, limit))
+        command = ClaimCommand(owner=owner, now_us=now_us, limit=limit, maybe_mine=set(looked_for))
+        try:
+            rows = cast("Sequence[ProcessRow]", await self._submit(command))
+            claimed = await self._read(lambda connection: sql_reads.with_events(connection, rows))
+        except faults.Unavailable:
+            self._in_doubt.update(dict.fromkeys(command.maybe_mine))
+            raise
+        for settled in looked_for:
+            self._in_doubt.pop(settled, None)
+        return claimed
+
+    async def next_due_us(self, owner: str) -> int | None:  # noqa: ARG002 - on one database file it does not depend on who asks
+        """When the first process that nobody runs falls due; long ago, where some are in doubt."""
+        if self._in_doubt:
+            return 0
+        return await self._read(sql_reads.next_due_us)
+
+    async def release(self, *, process_id: str, epoch: int, due_time_us: int) -> None:
+        """Gives a waiting process back, to be claimed when it is due."""
+        await self._submit(
+            ReleaseCommand(process_id=process_id, epoch=epoch, due_time_us=due_time_us)
+        )
+
+    async def list(self, query: ListQuery) -> tuple[StoredProcess, ...]:
+        """Reads a page of processes with their events, newest first."""
+        return await self._read(partial(sql_reads.page, query=query))
+
+    async def close(self) -> None:
+        """Writes what was submitted, then closes the database and lets go of its lock."""
+        await self._commits.close()
+        await self._database.close()
+
+    async def failed(self) -> None:
+        """Returns if the writer has died: then the process should end, and recover."""
+        await self._commits.failed()
+
+    async def _submit(self, command: LogCommand) -> LogReply:
+        try:
+            return await self._commits.submit(command)
+        except (faults.Unavailable, faults.Overloaded) as fault:
+            raise _unavailable() from fault
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        try:
+            return await self._database.read(query)
+        except faults.Unavailable as fault:
+            raise _unavailable() from fault
+
+
+def _texts(events: Sequence[Event]) -> tuple[EventText, ...]:
+    texts = []
+    for event in events:
+        kind, body = encode(event)
+        texts.append(EventText(kind=kind, time_us=event.time_us, body=body))
+    return tuple(texts)
+
+
+def _unavailable() -> faults.Unavailable:
+    return faults.Unavailable(
+        "LOG_UNAVAILABLE", "the saga log does not answer; whether anything was stored is not known"
+    )

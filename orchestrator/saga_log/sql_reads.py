@@ -1,0 +1,177 @@
+"""What the SQL log reads: rows of processes, their events, and pages of both.
+
+Invariant: a process and its events are read as of one revision. Events beyond the row's own are
+left out, so an append that commits between two statements is simply not seen yet.
+
+This module must never write.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, tuple_
+
+from orchestrator.saga.state import Phase
+from orchestrator.saga_log.codec import stored_process
+from orchestrator.saga_log.protocol import ListQuery, ProcessRow, StoredProcess
+from orchestrator.saga_log.tables import EVENTS, PROCESSES
+
+EventTexts: TypeAlias = tuple[str, int, str]
+"""An event as it is stored: kind, time and body."""
+
+_IDS_MAX = 500
+"""How many ids one statement names."""
+
+_ROWS: Select[Any] = select(
+    PROCESSES.c.process_id,
+    PROCESSES.c.business_key,
+    PROCESSES.c.fingerprint,
+    PROCESSES.c.subject,
+    PROCESSES.c.phase,
+    PROCESSES.c.revision,
+    PROCESSES.c.epoch,
+    PROCESSES.c.owner,
+    PROCESSES.c.due_time_us,
+    PROCESSES.c.create_time_us,
+    PROCESSES.c.update_time_us,
+    PROCESSES.c.end_time_us,
+)
+_ROWS_BY_ID = _ROWS.where(PROCESSES.c.process_id.in_(bindparam("ids", expanding=True)))
+_ROWS_BY_KEY = _ROWS.where(PROCESSES.c.business_key.in_(bindparam("keys", expanding=True)))
+_NEWEST_FIRST = (PROCESSES.c.create_time_us.desc(), PROCESSES.c.process_id.desc())
+
+_EVENTS_OF_ONE = (
+    select(EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body)
+    .where(
+        EVENTS.c.process_id == bindparam("process_id"),
+        EVENTS.c.sequence > bindparam("after"),
+        EVENTS.c.sequence <= bindparam("until"),
+    )
+    .order_by(EVENTS.c.sequence)
+)
+_EVENTS_OF_MANY = (
+    select(EVENTS.c.process_id, EVENTS.c.sequence, EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body)
+    .where(EVENTS.c.process_id.in_(bindparam("ids", expanding=True)))
+    .order_by(EVENTS.c.process_id, EVENTS.c.sequence)
+)
+
+# Work. All of it is in the partial index, in this order: by owner, then by due time.
+_UNSETTLED = PROCESSES.c.due_time_us.is_not(None)
+_RELEASED = (
+    _ROWS.where(_UNSETTLED, PROCESSES.c.owner.is_(None))
+    .order_by(PROCESSES.c.due_time_us)
+    .limit(bindparam("limit"))
+)
+_RELEASED_DUE = _RELEASED.where(PROCESSES.c.due_time_us <= bindparam("now_us"))
+_OWNED_BY_OTHERS = tuple(
+    _ROWS.where(_UNSETTLED, owned_by_another)
+    .order_by(PROCESSES.c.owner, PROCESSES.c.due_time_us)
+    .limit(bindparam("limit"))
+    for owned_by_another in (
+        PROCESSES.c.owner < bindparam("owner"),
+        PROCESSES.c.owner > bindparam("owner"),
+    )
+)
+
+
+def rows_by_key(connection: Connection, keys: Sequence[str]) -> dict[str, ProcessRow]:
+    """The processes of these business keys, by key."""
+    found = _rows(connection, _ROWS_BY_KEY, keys=list(keys))
+    return {row.business_key: row for row in found}
+
+
+def rows_by_id(connection: Connection, ids: Sequence[str]) -> dict[str, ProcessRow]:
+    """The processes of these ids, by id."""
+    return {row.process_id: row for row in _rows(connection, _ROWS_BY_ID, ids=list(ids))}
+
+
+def texts_between(
+    connection: Connection, process_id: str, *, after: int, until: int
+) -> list[EventTexts]:
+    """The events with after < sequence <= until as they are stored."""
+    parameters = {"process_id": process_id, "after": after, "until": until}
+    found = connection.execute(_EVENTS_OF_ONE, parameters)
+    return [(event.kind, event.time_us, event.body) for event in found]
+
+
+def process(connection: Connection, process_id: str, *, after: int) -> StoredProcess | None:
+    """One process with its events after a revision."""
+    row = rows_by_id(connection, [process_id]).get(process_id)
+    if row is None:
+        return None
+    texts = texts_between(connection, process_id, after=after, until=row.revision)
+    return _stored(row, texts, after=after)
+
+
+def with_events(connection: Connection, rows: Sequence[ProcessRow]) -> tuple[StoredProcess, ...]:
+    """These processes with all their events, in the order given."""
+    texts: dict[str, list[EventTexts]] = {row.process_id: [] for row in rows}
+    revisions = {row.process_id: row.revision for row in rows}
+    for start in range(0, len(rows), _IDS_MAX):
+        ids = [row.process_id for row in rows[start : start + _IDS_MAX]]
+        for process_id, sequence, *event in connection.execute(_EVENTS_OF_MANY, {"ids": ids}):
+            if sequence <= revisions[process_id]:
+                texts[process_id].append((event[0], event[1], event[2]))
+    return tuple(_stored(row, texts[row.process_id], after=0) for row in rows)
+
+
+def page(connection: Connection, query: ListQuery) -> tuple[StoredProcess, ...]:
+    """Processes that a query lets through, newest first.
+
+    Asked for some phases, it asks for the newest of each and merges: each of these reads stops
+    after the limit, where one read over all of them would walk past every process in another phase.
+    """
+    statement = _ROWS.where(*_conditions(query)).order_by(*_NEWEST_FIRST).limit(query.limit)
+    if not query.phases:
+        return with_events(connection, list(_rows(connection, statement)))
+    found = chain.from_iterable(
+        _rows(connection, statement.where(PROCESSES.c.phase == phase.value))
+        for phase in sorted(query.phases)
+    )
+    newest = sorted(found, key=lambda row: (row.create_time_us, row.process_id), reverse=True)
+    return with_events(connection, newest[: query.limit])
+
+
+def released_due(connection: Connection, *, now_us: int, limit: int) -> list[ProcessRow]:
+    """Processes that nobody owns and that are due, the longest due first."""
+    return list(_rows(connection, _RELEASED_DUE, now_us=now_us, limit=limit))
+
+
+def owned_by_others(connection: Connection, *, owner: str, limit: int) -> list[ProcessRow]:
+    """Unsettled processes that somebody else owns."""
+    found: list[ProcessRow] = []
+    for statement in _OWNED_BY_OTHERS:
+        found.extend(_rows(connection, statement, owner=owner, limit=limit - len(found)))
+    return found
+
+
+def next_due_us(connection: Connection) -> int | None:
+    """When the first of the processes that nobody owns falls due."""
+    first = next(_rows(connection, _RELEASED, limit=1), None)
+    return None if first is None else first.due_time_us
+
+
+def _conditions(query: ListQuery) -> Iterable[ColumnElement[bool]]:
+    if query.before is not None:
+        yield tuple_(PROCESSES.c.create_time_us, PROCESSES.c.process_id) < query.before
+    if query.subject:
+        yield PROCESSES.c.subject == query.subject
+    if query.create_time_after_us is not None:
+        yield PROCESSES.c.create_time_us >= query.create_time_after_us
+    if query.create_time_before_us is not None:
+        yield PROCESSES.c.create_time_us < query.create_time_before_us
+
+
+def _stored(row: ProcessRow, texts: Sequence[EventTexts], *, after: int) -> StoredProcess:
+    if len(texts) != max(row.revision - after, 0):
+        return StoredProcess(row=row, events=(), unreadable="events are missing from the history")
+    return stored_process(row, texts)
+
+
+def _rows(
+    connection: Connection, statement: Select[Any], **parameters: object
+) -> Iterator[ProcessRow]:
+    for found in connection.execute(statement, parameters):
+        named = found._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
+        yield ProcessRow(**{**named, "phase": Phase(named["phase"])})

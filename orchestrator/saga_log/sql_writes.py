@@ -1,0 +1,370 @@
+"""What the SQL log writes: a batch of commands in, one answer for each out, inside one transaction.
+
+Invariant: a process row moves from one revision to the next only in a statement that itself names
+the revision it follows and, for an owner, the epoch it owns; and the events of that step are
+written in the same transaction or not at all. So whoever was overtaken finds out here and nowhere
+else, and nobody overwrites.
+
+Every command may come twice: when the answer to a commit was lost, it is offered again. What is
+there already, word for word, is then a success.
+
+This module must never begin, commit or roll back a transaction: its caller owns it. The savepoints
+are its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    update,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.elements import ClauseElement
+
+from orchestrator.saga_log import sql_reads
+from orchestrator.saga_log.protocol import Append, Fenced, NewProcess, ProcessRow, Stale
+from orchestrator.saga_log.tables import EVENTS, PROCESSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventText:
+    """An event as it is stored: encoded by the caller, so that what cannot be fails there."""
+
+    kind: str
+    time_us: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateCommand:
+    """Answered with the row of this business key, and whether this command created it."""
+
+    new: NewProcess
+    definition: str
+    definition_version: int
+    texts: tuple[EventText, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendCommand:
+    """Answered with the new revision."""
+
+    append: Append
+    texts: tuple[EventText, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseCommand:
+    """Answered with None."""
+
+    process_id: str
+    epoch: int
+    due_time_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimCommand:
+    """Answered with the rows that were claimed, as they are now.
+
+    `maybe_mine` are processes that this owner may own without knowing it, each with the epoch at
+    which it would. What is claimed is added before the commit: if the answer to that is lost, it
+    can be looked for.
+    """
+
+    owner: str
+    now_us: int
+    limit: int
+    maybe_mine: set[tuple[str, int]]
+
+
+LogCommand = CreateCommand | AppendCommand | ReleaseCommand | ClaimCommand
+LogReply = tuple[ProcessRow, bool] | int | None | tuple[ProcessRow, ...]
+
+
+class DriverStatement:
+    """A statement compiled once and run on the driver's own cursor: nothing is done row by row."""
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._names: Sequence[str] | None = getattr(compiled, "positiontup", None)
+
+    def run(self, connection: Connection, parameters: Sequence[Mapping[str, object]]) -> int:
+        """Runs it for each set of parameters; answers how many rows it hit in all."""
+        if self._names is None:
+            return connection.exec_driver_sql(self._sql, [dict(p) for p in parameters]).rowcount
+        rows = [tuple(p[name] for name in self._names) for p in parameters]
+        return connection.exec_driver_sql(self._sql, rows).rowcount
+
+
+APPEND_GUARDS: tuple[ColumnElement[bool], ...] = (
+    PROCESSES.c.process_id == bindparam("process_id_is"),
+    PROCESSES.c.revision == bindparam("revision_is"),
+    # An append by sequence alone names no epoch.
+    PROCESSES.c.epoch == func.coalesce(bindparam("epoch_is"), PROCESSES.c.epoch),
+)
+"""What holds of a row that an append may move on. Part of the statement that writes."""
+
+
+class LogWriter:
+    """Applies commands to the log's tables."""
+
+    def __init__(
+        self, dialect: Dialect, *, append_guards: Sequence[ColumnElement[bool]] = APPEND_GUARDS
+    ) -> None:
+        self._insert_process = DriverStatement(insert(PROCESSES), dialect)
+        self._insert_event = DriverStatement(insert(EVENTS), dialect)
+        self._append = DriverStatement(
+            update(PROCESSES)
+            .where(*append_guards)
+            .values(
+                phase=bindparam("to_phase"),
+                revision=bindparam("to_revision"),
+                owner=case(
+                    (bindparam("disown") == literal_column("1"), None), else_=PROCESSES.c.owner
+                ),
+                due_time_us=bindparam("to_due_time_us"),
+                update_time_us=bindparam("to_update_time_us"),
+                end_time_us=bindparam("to_end_time_us"),
+            ),
+            dialect,
+        )
+        at_epoch = (
+            PROCESSES.c.process_id == bindparam("process_id_is"),
+            PROCESSES.c.epoch == bindparam("epoch_is"),
+        )
+        self._release = DriverStatement(
+            update(PROCESSES)
+            .where(*at_epoch, PROCESSES.c.due_time_us.is_not(None))
+            .values(owner=bindparam("to_owner"), due_time_us=bindparam("to_due_time_us")),
+            dialect,
+        )
+        self._claim = DriverStatement(
+            update(PROCESSES)
+            .where(*at_epoch)
+            .values(owner=bindparam("to_owner"), epoch=bindparam("to_epoch")),
+            dialect,
+        )
+
+    def apply(
+        self, connection: Connection, commands: Sequence[LogCommand]
+    ) -> list[LogReply | Exception]:
+        """Writes a batch; answers each command in its place, by an exception where it failed.
+
+        Kind by kind, and within a kind in the order given. Between kinds there is no order to keep:
+        whoever sends two commands about one process waits for the answer to the first.
+        """
+        creates: dict[int, CreateCommand] = {}
+        appends: dict[int, AppendCommand] = {}
+        releases: dict[int, ReleaseCommand] = {}
+        claims: dict[int, ClaimCommand] = {}
+        for index, command in enumerate(commands):
+            match command:
+                case CreateCommand():
+                    creates[index] = command
+                case AppendCommand():
+                    appends[index] = command
+                case ReleaseCommand():
+                    releases[index] = command
+                case ClaimCommand():
+                    claims[index] = command
+                case _:
+                    assert_never(command)
+        replies: dict[int, LogReply | Exception] = {}
+        if creates:
+            replies |= self._create_all(connection, creates)
+        if appends:
+            replies |= self._append_all(connection, appends)
+        for index, release in releases.items():
+            self._release_one(connection, release)
+            replies[index] = None
+        for index, claim in claims.items():
+            replies[index] = self._claim_some(connection, claim)
+        return [replies[index] for index in range(len(commands))]
+
+    def _create_all(
+        self, connection: Connection, commands: Mapping[int, CreateCommand]
+    ) -> Mapping[int, tuple[ProcessRow, bool]]:
+        keys = [command.new.business_key for command in commands.values()]
+        known = sql_reads.rows_by_key(connection, keys)
+        replies: dict[int, tuple[ProcessRow, bool]] = {}
+        fresh: list[CreateCommand] = []
+        for index, command in commands.items():
+            row = known.get(command.new.business_key)
+            if row is None:
+                row = known[command.new.business_key] = _first_row(command.new)
+                fresh.append(command)
+            # There already under its own process id: the answer to its commit was lost.
+            replies[index] = (row, row.process_id == command.new.process_id)
+        if fresh:
+            self._insert_process.run(connection, [_process_values(command) for command in fresh])
+            self._insert_events(
+                connection, ((command.new.process_id, 0, command.texts) for command in fresh)
+            )
+        return replies
+
+    def _append_all(
+        self, connection: Connection, commands: Mapping[int, AppendCommand]
+    ) -> Mapping[int, int | Exception]:
+        """All at once; where one of them misses, all of them one by one, to see which."""
+        if len(commands) > 1:
+            savepoint = connection.begin_nested()
+            values = [_append_values(command.append) for command in commands.values()]
+            if self._append.run(connection, values) == len(commands):
+                savepoint.commit()
+                self._insert_events(connection, map(_appended, commands.values()))
+                return {index: _revision(command.append) for index, command in commands.items()}
+            savepoint.rollback()
+        return {index: self._append_one(connection, command) for index, command in commands.items()}
+
+    def _append_one(self, connection: Connection, command: AppendCommand) -> int | Exception:
+        append = command.append
+        if self._append.run(connection, [_append_values(append)]) == 0:
+            return _why_missed(connection, command)
+        self._insert_events(connection, [_appended(command)])
+        return _revision(append)
+
+    def _release_one(self, connection: Connection, command: ReleaseCommand) -> None:
+        """Hits nothing where the process is another's by now, or at rest: nothing to give."""
+        values = {
+            "process_id_is": command.process_id,
+            "epoch_is": command.epoch,
+            "to_owner": None,
+            "to_due_time_us": command.due_time_us,
+        }
+        self._release.run(connection, [values])
+
+    def _claim_some(self, connection: Connection, command: ClaimCommand) -> tuple[ProcessRow, ...]:
+        """What this owner owns without knowing it, then what the dead left, then what is due."""
+        ids = sorted({process_id for process_id, _ in command.maybe_mine})
+        rows = [
+            row
+            for row in sql_reads.rows_by_id(connection, ids).values()
+            if row.owner == command.owner and (row.process_id, row.epoch) in command.maybe_mine
+        ]
+        assert len(rows) <= command.limit, "a claim looks for no more than it may take"
+        rows += sql_reads.owned_by_others(
+            connection, owner=command.owner, limit=command.limit - len(rows)
+        )
+        rows += sql_reads.released_due(
+            connection, now_us=command.now_us, limit=command.limit - len(rows)
+        )
+        claimed = tuple(replace(row, owner=command.owner, epoch=row.epoch + 1) for row in rows)
+        command.maybe_mine.update((row.process_id, row.epoch) for row in claimed)
+        values = [
+            {
+                "process_id_is": row.process_id,
+                "epoch_is": row.epoch,
+                "to_owner": command.owner,
+                "to_epoch": row.epoch + 1,
+            }
+            for row in rows
+        ]
+        hit = self._claim.run(connection, values) if values else 0
+        assert hit == len(values), "a row changed under the lock that its reader held"
+        return claimed
+
+    def _insert_events(
+        self,
+        connection: Connection,
+        histories: Iterable[tuple[str, int, Sequence[EventText]]],
+    ) -> None:
+        values = [
+            {
+                "process_id": process_id,
+                "sequence": sequence,
+                "kind": text.kind,
+                "time_us": text.time_us,
+                "body": text.body,
+            }
+            for process_id, follows, texts in histories
+            for sequence, text in enumerate(texts, start=follows + 1)
+        ]
+        if values:
+            self._insert_event.run(connection, values)
+
+
+def _first_row(new: NewProcess) -> ProcessRow:
+    return ProcessRow(
+        process_id=new.process_id,
+        business_key=new.business_key,
+        fingerprint=new.fingerprint,
+        subject=new.subject,
+        phase=new.phase,
+        revision=len(new.events),
+        epoch=1,
+        owner=new.owner,
+        due_time_us=new.due_time_us,
+        create_time_us=new.create_time_us,
+        update_time_us=new.create_time_us,
+        end_time_us=None,
+    )
+
+
+def _process_values(command: CreateCommand) -> Mapping[str, object]:
+    row = _first_row(command.new)
+    assert not row.phase.at_rest, "a process begins with something to do"
+    assert row.due_time_us is not None, "what is not at rest is due some time"
+    return {
+        "process_id": row.process_id,
+        "business_key": row.business_key,
+        "fingerprint": row.fingerprint,
+        "subject": row.subject,
+        "definition": command.definition,
+        "definition_version": command.definition_version,
+        "phase": row.phase.value,
+        "revision": row.revision,
+        "epoch": row.epoch,
+        "owner": row.owner,
+        "due_time_us": row.due_time_us,
+        "create_time_us": row.create_time_us,
+        "update_time_us": row.update_time_us,
+        "end_time_us": row.end_time_us,
+    }
+
+
+def _append_values(append: Append) -> Mapping[str, object]:
+    at_rest = append.phase.at_rest
+    assert at_rest == (append.due_time_us is None), "what is not at rest is due some time"
+    return {
+        "process_id_is": append.process_id,
+        "revision_is": append.follows,
+        "epoch_is": append.epoch,
+        "to_phase": append.phase.value,
+        "to_revision": _revision(append),
+        "disown": int(at_rest or append.release),
+        "to_due_time_us": append.due_time_us,
+        "to_update_time_us": append.time_us,
+        "to_end_time_us": append.time_us if append.phase.settled else None,
+    }
+
+
+def _revision(append: Append) -> int:
+    return append.follows + len(append.events)
+
+
+def _appended(command: AppendCommand) -> tuple[str, int, Sequence[EventText]]:
+    return command.append.process_id, command.append.follows, command.texts
+
+
+def _why_missed(connection: Connection, command: AppendCommand) -> int | Exception:
+    """Why an append hit no row; its revision where it is there already, word for word."""
+    append = command.append
+    row = sql_reads.rows_by_id(connection, [append.process_id]).get(append.process_id)
+    if row is None:
+        return Stale(append.process_id)
+    if append.epoch is not None and append.epoch != row.epoch:
+        return Fenced(append.process_id)
+    there = sql_reads.texts_between(
+        connection, append.process_id, after=append.follows, until=_revision(append)
+    )
+    same = there == [(text.kind, text.time_us, text.body) for text in command.texts]
+    return _revision(append) if same else Stale(append.process_id)

@@ -1,0 +1,76 @@
+"""The tables of the saga log, and their story.
+
+A process is one row of `processes` and a growing list of rows of `events`.
+
+`events` is the truth: what happened, in order, never changed and never deleted. Its key is
+(process, sequence), and every append names the event that it follows, so two writers cannot both
+write event 7. The first event holds the input of the process and names the definition that it runs
+on.
+
+`processes` is what must be found without reading histories:
+
+- who it is: `process_id`; `business_key`, which the caller chose and which is unique, so that the
+  same request is the same process; `fingerprint` of what was asked, to tell the same request from
+  another one under the same key; `subject`, whom it is about;
+- where it is: `phase`, and `revision`, the sequence of its last event;
+- who runs it: `owner`, the orchestrator that holds it in memory (nobody: it waits, or it is over),
+  and `epoch`, which grows by one whenever somebody takes it over. An owner's append proves the
+  epoch: that is the fence which keeps out one that was taken for dead;
+- when it must be looked at again: `due_time_us`. It is set on every process that is neither settled
+  nor parked, so that none is forgotten. A partial index holds only those: the finished millions
+  cost the search for work nothing.
+
+Times are microseconds since the Unix epoch, UTC. Bodies are JSON texts, written and read by the
+codec alone. Nothing here knows what a process is about. This module must never execute anything.
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, MetaData, Table, Text, text
+
+METADATA = MetaData()
+
+PROCESSES = Table(
+    "processes",
+    METADATA,
+    Column("process_id", Text, primary_key=True),
+    Column("business_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("definition_version", BigInteger, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", Text),
+    Column("due_time_us", BigInteger),
+    Column("create_time_us", BigInteger, nullable=False),
+    Column("update_time_us", BigInteger, nullable=False),
+    Column("end_time_us", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("process_id", Text, ForeignKey("processes.process_id"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Newest first: all of them, those of one phase, those of one subject.
+Index("processes_by_time", PROCESSES.c.create_time_us, PROCESSES.c.process_id)
+Index("processes_by_phase", PROCESSES.c.phase, PROCESSES.c.create_time_us, PROCESSES.c.process_id)
+Index(
+    "processes_by_subject", PROCESSES.c.subject, PROCESSES.c.create_time_us, PROCESSES.c.process_id
+)
+# What is to be done: by whose it is, then by when.
+_UNSETTLED = text("due_time_us IS NOT NULL")
+Index(
+    "processes_due",
+    PROCESSES.c.owner,
+    PROCESSES.c.due_time_us,
+    sqlite_where=_UNSETTLED,
+    postgresql_where=_UNSETTLED,
+)

@@ -1,0 +1,110 @@
+"""What the orchestrator can be told.
+
+Invariant: every default works for somebody who set nothing, and every value that is taken can be
+worked with: the shortest longest pause is longer than the longest shortest one. It must never be
+read anywhere but where the service is wired.
+"""
+
+from pydantic import Field
+
+from chassis.settings import DatabaseUrl, Listen, Settings, Target
+from orchestrator.saga.definition import Policy
+from orchestrator.saga.retry import RetryPolicy
+
+_DAY_SECONDS = 86_400.0
+_YEAR_SECONDS = 366 * _DAY_SECONDS
+
+
+class OrchestratorSettings(Settings):
+    """The settings of the orchestrator."""
+
+    orchestrator_listen: Listen = Field(
+        default="127.0.0.1:50051", description="Where the orchestrator listens."
+    )
+    orchestrator_database_url: DatabaseUrl = Field(
+        default="sqlite:///var/orchestrator.db",
+        description="The saga log. A SQLite file is one orchestrator's alone.",
+    )
+    order_target: Target = Field(
+        default="127.0.0.1:50052", description="Where the order service is dialled."
+    )
+    payment_target: Target = Field(
+        default="127.0.0.1:50053", description="Where the payment service is dialled."
+    )
+    delivery_target: Target = Field(
+        default="127.0.0.1:50054", description="Where the delivery service is dialled."
+    )
+    attempt_timeout_seconds: float = Field(
+        default=2.0,
+        ge=0.001,
+        le=3_600,
+        allow_inf_nan=False,
+        description="How long one attempt at a step or an undo may take.",
+    )
+    process_deadline_seconds: float = Field(
+        default=60.0,
+        ge=0.001,
+        le=_YEAR_SECONDS,
+        allow_inf_nan=False,
+        description="How long the steps of a process are tried before it turns back.",
+    )
+    compensation_horizon_seconds: float = Field(
+        default=_DAY_SECONDS,
+        ge=0.001,
+        le=_YEAR_SECONDS,
+        allow_inf_nan=False,
+        description="How long an undo is tried before its process is PARKED.",
+    )
+    backoff_seconds_min: float = Field(
+        default=0.05,
+        ge=0.001,
+        le=1,
+        allow_inf_nan=False,
+        description="The shortest pause before an attempt is made again.",
+    )
+    step_backoff_seconds_max: float = Field(
+        default=5.0,
+        ge=1,
+        le=3_600,
+        allow_inf_nan=False,
+        description="The longest pause before a step is tried again.",
+    )
+    undo_backoff_seconds_max: float = Field(
+        default=300.0,
+        ge=1,
+        le=_DAY_SECONDS,
+        allow_inf_nan=False,
+        description="The longest pause before an undo is tried again.",
+    )
+    in_flight_max: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="How many processes run at once; more get RESOURCE_EXHAUSTED.",
+    )
+    outstanding_max: int = Field(
+        default=1_000,
+        ge=1,
+        le=100_000,
+        description="How many calls are outstanding at one participant at once.",
+    )
+    return_window_seconds: float = Field(
+        default=14 * _DAY_SECONDS,
+        ge=0,
+        le=10 * _YEAR_SECONDS,
+        allow_inf_nan=False,
+        description="How long after it was COMPLETED a process can still be cancelled.",
+    )
+
+    def policy(self) -> Policy:
+        """How patient the order process is."""
+        return Policy(
+            attempt_timeout_seconds=self.attempt_timeout_seconds,
+            step_retries=RetryPolicy(
+                floor_seconds=self.backoff_seconds_min, cap_seconds=self.step_backoff_seconds_max
+            ),
+            undo_retries=RetryPolicy(
+                floor_seconds=self.backoff_seconds_min, cap_seconds=self.undo_backoff_seconds_max
+            ),
+            compensation_horizon_seconds=self.compensation_horizon_seconds,
+        )

@@ -1,0 +1,205 @@
+"""What callers are shown: a process, and the events of its history.
+
+Invariant: a view is made of the row and the folded history alone. This module must never decide
+anything, nor touch the log.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, assert_never, cast
+
+from chassis.timestamps import to_timestamp
+from oms.common.v1 import money_pb2
+from oms.orchestrator.v1 import order_process_pb2 as pb
+from orchestrator.order_process import delivery_id_of, order_id_of, payment_id_of
+from orchestrator.saga.events import (
+    AttemptBegan,
+    AttemptEnded,
+    Cancelled,
+    CancelRequested,
+    CompensationBegan,
+    Completed,
+    Event,
+    Parked,
+    ResolvedByHand,
+    RetryRequested,
+    Started,
+)
+from orchestrator.saga.evolve import replay
+from orchestrator.saga.outcome import OUTCOMES
+from orchestrator.saga.state import ActionState, ActionStatus, Phase, SagaState
+from orchestrator.saga_log.protocol import ProcessRow, StoredProcess
+
+_STATES: Final[Mapping[Phase, pb.OrderProcessState.ValueType]] = MappingProxyType(
+    {
+        Phase.RUNNING: pb.ORDER_PROCESS_STATE_RUNNING,
+        Phase.COMPENSATING: pb.ORDER_PROCESS_STATE_COMPENSATING,
+        Phase.COMPLETED: pb.ORDER_PROCESS_STATE_COMPLETED,
+        Phase.CANCELLED: pb.ORDER_PROCESS_STATE_CANCELLED,
+        Phase.PARKED: pb.ORDER_PROCESS_STATE_PARKED,
+    }
+)
+_STEP_STATES: Final[Mapping[ActionStatus, pb.OrderProcessStepState.ValueType]] = MappingProxyType(
+    {
+        ActionStatus.RUNNING: pb.ORDER_PROCESS_STEP_STATE_RUNNING,
+        ActionStatus.SUCCEEDED: pb.ORDER_PROCESS_STEP_STATE_SUCCEEDED,
+        ActionStatus.REJECTED: pb.ORDER_PROCESS_STEP_STATE_REJECTED,
+        ActionStatus.UNKNOWN: pb.ORDER_PROCESS_STEP_STATE_UNKNOWN,
+        ActionStatus.RESOLVED_BY_HAND: pb.ORDER_PROCESS_STEP_STATE_RESOLVED_BY_HAND,
+    }
+)
+
+
+def process_message(row: ProcessRow, state: SagaState) -> pb.OrderProcess:
+    """A process as a caller sees it.
+
+    `row` says who it is, `state` where it is; they need not be of the same moment.
+    """
+    message = pb.OrderProcess(
+        process_id=row.process_id,
+        request_id=row.business_key,
+        customer_id=row.subject,
+        state=_STATES[state.phase],
+        order_id=order_id_of(row.process_id),
+        payment_id=payment_id_of(row.process_id),
+        delivery_id=delivery_id_of(row.process_id),
+        total=_total(state),
+        steps=[_step_message(action) for action in state.actions],
+        create_time=to_timestamp(state.create_time_us),
+        update_time=to_timestamp(state.update_time_us),
+        deadline=to_timestamp(state.deadline_us),
+        revision=state.revision,
+    )
+    if (failure := state.failure) is not None:
+        message.failure.CopyFrom(
+            pb.OrderProcessFailure(
+                step=failure.step,
+                code=failure.code_name,
+                reason=failure.reason,
+                message=failure.message,
+            )
+        )
+    if state.end_time_us is not None:
+        message.end_time.CopyFrom(to_timestamp(state.end_time_us))
+    if (parking := state.parking) is not None:
+        message.parking.CopyFrom(
+            pb.OrderProcessParking(
+                step=parking.action,
+                code=parking.code_name,
+                reason=parking.reason,
+                message=parking.message,
+                park_time=to_timestamp(parking.time_us),
+            )
+        )
+    for resolution in state.resolutions:
+        message.resolved_by_hand.add(
+            step=resolution.action,
+            requested_by=resolution.requested_by,
+            reason=resolution.reason,
+            resolve_time=to_timestamp(resolution.time_us),
+        )
+    if (waits_until_us := state.waits_until_us) is not None:
+        message.next_attempt_time.CopyFrom(to_timestamp(waits_until_us))
+    return message
+
+
+def unreadable_message(row: ProcessRow) -> pb.OrderProcess:
+    """A process of which only the row can be shown."""
+    message = pb.OrderProcess(
+        process_id=row.process_id,
+        request_id=row.business_key,
+        customer_id=row.subject,
+        state=_STATES[row.phase],
+        order_id=order_id_of(row.process_id),
+        payment_id=payment_id_of(row.process_id),
+        delivery_id=delivery_id_of(row.process_id),
+        create_time=to_timestamp(row.create_time_us),
+        update_time=to_timestamp(row.update_time_us),
+        revision=row.revision,
+    )
+    if row.end_time_us is not None:
+        message.end_time.CopyFrom(to_timestamp(row.end_time_us))
+    return message
+
+
+def stored_message(stored: StoredProcess) -> pb.OrderProcess:
+    """A process, as much of it as can be read. Its whole history must be there."""
+    if stored.unreadable:
+        return unreadable_message(stored.row)
+    return process_message(stored.row, replay(stored.events))
+
+
+def event_message(  # noqa: C901 - flat: one case for each kind
+    revision: int, event: Event
+) -> pb.OrderProcessEvent:
+    """An event as a caller sees it. `revision` is its place in the history."""
+    message = pb.OrderProcessEvent(revision=revision, event_time=to_timestamp(event.time_us))
+    match event:
+        case Started():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_STARTED
+        case AttemptBegan():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_ATTEMPT_BEGAN
+            message.step = event.action
+            message.attempt = event.attempt
+        case AttemptEnded():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_ATTEMPT_ENDED
+            message.step = event.action
+            message.attempt = event.attempt
+            message.code = event.code.name
+            message.reason = event.reason
+            message.message = event.message
+            message.outcome = OUTCOMES[event.code].value
+        case CancelRequested():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_CANCEL_REQUESTED
+            message.message = event.reason
+            message.requested_by = event.requested_by
+        case CompensationBegan():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_COMPENSATION_BEGAN
+            message.step = event.step
+            message.code = event.code_name
+            message.reason = event.reason
+            message.message = event.message
+        case Parked():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_PARKED
+            message.step = event.action
+            message.code = event.code_name
+            message.reason = event.reason
+            message.message = event.message
+        case RetryRequested():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_RETRY_REQUESTED
+            message.message = event.reason
+            message.requested_by = event.requested_by
+        case ResolvedByHand():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_RESOLVED_BY_HAND
+            message.step = event.action
+            message.message = event.reason
+            message.requested_by = event.requested_by
+        case Completed():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_COMPLETED
+        case Cancelled():
+            message.kind = pb.ORDER_PROCESS_EVENT_KIND_CANCELLED
+        case _:
+            assert_never(event)
+    return message
+
+
+def _step_message(action: ActionState) -> pb.OrderProcessStep:
+    message = pb.OrderProcessStep(
+        name=action.name,
+        state=_STEP_STATES[action.status],
+        attempts=action.attempts,
+        start_time=to_timestamp(action.start_us),
+        code="" if action.code is None else action.code.name,
+        reason=action.reason,
+        message=action.message,
+        undo=action.undo,
+    )
+    if action.end_us is not None:
+        message.end_time.CopyFrom(to_timestamp(action.end_us))
+    return message
+
+
+def _total(state: SagaState) -> money_pb2.Money:
+    """What the order costs: as the order service added it up, or until then as it was placed."""
+    created = cast("Mapping[str, Any]", state.results.get("create_order") or state.input)
+    return money_pb2.Money(**created["total"])
