@@ -45,11 +45,15 @@ def decode(token: str, filters: Mapping[str, object]) -> tuple[int, str] | None:
         raise _invalid("must be the next_page_token of an earlier answer") from None
     match content:
         case [int(version), str(digest), int(time_us), str(id_)] if (
-            version == _VERSION and 0 <= time_us <= INT64_MAX and is_identifier(id_)
+            # JSON's true is no number, though Python's is.
+            type(version) is type(time_us) is int
+            and version == _VERSION
+            and 0 <= time_us <= INT64_MAX
+            and is_identifier(id_)
         ):
             if digest != _digest(filters):
                 raise _invalid("must be sent with the same filters as the page before it")
-            return int(time_us), id_
+            return time_us, id_
         case _:
             raise _invalid("must be the next_page_token of an earlier answer")
 

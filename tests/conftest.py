@@ -1,0 +1,85 @@
+"""The fixtures of pytest-grpc, on an event loop.
+
+Its own server is a synchronous one, which never awaits an async servicer. So its names are kept and
+what stands behind them is replaced: a real `grpc.aio` server on a free port of 127.0.0.1, one per
+test module, with the interceptor that every server has. A test module gives `grpc_add_to_server`,
+`grpc_servicer` (it may be an async fixture that cleans up after itself) and `grpc_stub_cls`, and
+asks for `grpc_stub`, `grpc_channel` or `grpc_create_channel`.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+import pytest_asyncio
+
+from chassis.channels import open_channel
+from chassis.interceptors import FaultInterceptor
+
+GRACE_SECONDS = 5.0
+
+
+class ServerUnderTest:
+    """A server on a free port."""
+
+    def __init__(self) -> None:
+        self.faults = FaultInterceptor()
+        self.grpc = grpc.aio.server(
+            interceptors=[self.faults],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+                ("grpc.max_send_message_length", -1),
+            ],
+        )
+        self.address = f"127.0.0.1:{self.grpc.add_insecure_port('127.0.0.1:0')}"
+
+    async def stop(self) -> None:
+        await self.grpc.stop(GRACE_SECONDS)
+        await self.faults.idle()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def grpc_server(
+    grpc_add_to_server: Callable[[Any, grpc.aio.Server], None], grpc_servicer: Any
+) -> AsyncIterator[ServerUnderTest]:
+    server = ServerUnderTest()
+    grpc_add_to_server(grpc_servicer, server.grpc)
+    await server.grpc.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="module")
+def grpc_addr(grpc_server: ServerUnderTest) -> str:
+    return grpc_server.address
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def grpc_create_channel(grpc_addr: str) -> AsyncIterator[Callable[[], grpc.aio.Channel]]:
+    """Makes further channels; they are closed with the module."""
+    opened: list[grpc.aio.Channel] = []
+
+    def create() -> grpc.aio.Channel:
+        opened.append(open_channel(grpc_addr))
+        return opened[-1]
+
+    yield create
+    for channel in opened:
+        await channel.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def grpc_channel(
+    grpc_create_channel: Callable[[], grpc.aio.Channel],
+) -> grpc.aio.Channel:
+    return grpc_create_channel()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def grpc_stub(
+    grpc_stub_cls: Callable[[grpc.aio.Channel], Any], grpc_channel: grpc.aio.Channel
+) -> Any:
+    return grpc_stub_cls(grpc_channel)
