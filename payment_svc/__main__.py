@@ -68,14 +68,17 @@ async def _serve(
         drain_grace_seconds=settings.drain_grace_seconds,
         message_bytes_max=settings.message_bytes_max,
     )
-    # Asks that nobody waits for any more get the same grace as calls, from the same moment on.
-    draining: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    grace_ends = loop.time()
 
     async def on_drain() -> None:
-        draining.append(asyncio.create_task(servicer.drain(settings.drain_grace_seconds)))
+        nonlocal grace_ends
+        grace_ends = loop.time() + settings.drain_grace_seconds
+        await servicer.stop_settling()
 
     await serve_guarded(server, failed=_either(servicer.failed, gateway.failed), on_drain=on_drain)
-    await asyncio.gather(*draining)
+    # Asks whose callers have left get the same grace as calls, from the same moment on.
+    await servicer.drain(max(0.0, grace_ends - loop.time()))
 
 
 def _either(*causes: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

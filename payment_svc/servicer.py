@@ -77,14 +77,19 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         await self._payments.start()
         self._settling = asyncio.create_task(self._settler.run(), name="settler")
 
+    async def stop_settling(self) -> None:
+        """Ends the settling loop: what is half asked from now on is for the next start."""
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.wait({self._settling})
+
     async def drain(self, grace_seconds: float) -> None:
-        """Ends the settling loop; lets asks under way end within the grace."""
-        await self._end_settling()
+        """Lets the asks under way end within the grace. No call comes in any more."""
         await self._payments.drain(grace_seconds)
 
     async def close(self) -> None:
         """Writes everything that was asked for, then ends. The database is closed by its owner."""
-        await self._end_settling()
+        await self.stop_settling()
         await self._payments.close()
 
     async def failed(self) -> None:
@@ -137,11 +142,6 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
         return pb.ListPaymentsResponse(
             payments=[views.payment_message(payment) for payment in page], next_page_token=token
         )
-
-    async def _end_settling(self) -> None:
-        if self._settling is not None:
-            self._settling.cancel()
-            await asyncio.wait({self._settling})
 
 
 def build(
