@@ -18,13 +18,16 @@ help: ## list what make offers
 setup: $(READY) ## build .venv from requirements.lock; every other target does it when needed
 
 # A rebuild starts from nothing, so that no package which left the lock stays behind.
-$(READY): requirements.lock pyproject.toml
+$(VENV)/.locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	@echo "building $(VENV) from requirements.lock ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(READY): $(VENV)/.locked pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
-	@touch $(READY)
+	@touch $@
 
 demo: $(READY) ## a delivered, a declined and an undeliverable order, from start to end
 	@$(BIN)/oms demo
