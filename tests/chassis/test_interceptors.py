@@ -94,9 +94,13 @@ class Setup:
         self.echo = echo
         self.faults = faults
         self.ask = channel.unary_unary(f"/{SERVICE}/Ask", write, read)
-        self.ask_bytes: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/Ask")
+        self.ask_bytes: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/{SERVICE}/Ask"
+        )
         self.follow = channel.unary_stream(f"/{SERVICE}/Follow", write, read)
-        self.follow_bytes: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(f"/{SERVICE}/Follow")
+        self.follow_bytes: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(
+            f"/{SERVICE}/Follow"
+        )
         self.write = channel.unary_stream(f"/{SERVICE}/Write", write, read)
         self.gather = channel.stream_unary(f"/{SERVICE}/Gather", write, read)
         self.converse = channel.stream_stream(f"/{SERVICE}/Converse", write, read)
@@ -123,16 +127,18 @@ def text(value: str) -> StringValue:
 
 async def error_of(call: Any) -> grpc.aio.AioRpcError:
     """The error that a call ends in."""
-    try:
-        if isinstance(call, grpc.aio.UnaryUnaryCall):
-            await call
-        else:
-            async for _ in call:
-                pass
-    except grpc.aio.AioRpcError as error:
-        assert SECRET not in repr(error)
-        return error
-    raise AssertionError("the call succeeded")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await _ended(call)
+    assert SECRET not in repr(caught.value)
+    return caught.value
+
+
+async def _ended(call: Any) -> None:
+    if isinstance(call, grpc.aio.UnaryUnaryCall):
+        await call
+    else:
+        async for _ in call:
+            pass
 
 
 async def test_what_a_handler_answers_is_left_alone(setup: Setup) -> None:
