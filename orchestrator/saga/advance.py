@@ -1,13 +1,13 @@
-"""How far a process gets without anybody being called: decisions, one after the other.
+"""How far a process gets without a call and without a wait: decisions, one after the other.
 
-Invariant: every event but the first ones, which were handed in, is `event_of` a command that
-`decide` gave at the event's own time. Must never: go past a call; its outcome is not known.
+Invariant: each event that is added is that of a command which `decide` gave at the event's own
+time. Must never: go past a call; what it will come to is not known.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.saga.decide import Call, Command, decide, event_of
+from orchestrator.saga.decide import Call, Rest, Wait, decide
 from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import Event
 from orchestrator.saga.evolve import evolve, replay
@@ -16,20 +16,20 @@ from orchestrator.saga.state import SagaState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advance:
-    """What happened, what that comes to, and what is to be done then: call, wait or rest."""
+    """What happened, what that comes to, and what is to be done then."""
 
     events: tuple[Event, ...]
+    """Not with the event of the call: whether it is made is for the runner to say."""
     state: SagaState
-    command: Command
+    command: Call | Wait | Rest
     time_us: int
+    """The time that the decisions used."""
 
 
 def advance(
     definition: Definition | None, state: SagaState, now_us: int, *, happened: Sequence[Event] = ()
 ) -> Advance:
-    """Decides until the next call, wait or rest.
-
-    The event of a call is among the events: once they are in the log the call may leave.
+    """Decides until there is a call to make, a time to wait for, or nothing to do.
 
     Args:
         definition: As for `decide`.
@@ -42,9 +42,8 @@ def advance(
     time_us = max(now_us, state.update_time_us)
     while True:
         command = decide(definition, state, time_us)
-        event = event_of(command, time_us)
-        if event is not None:
-            events.append(event)
-            state = evolve(state, event)
-        if event is None or isinstance(command, Call):
+        if isinstance(command, Call | Wait | Rest):
             return Advance(events=tuple(events), state=state, command=command, time_us=time_us)
+        event = command.event(time_us)
+        events.append(event)
+        state = evolve(state, event)

@@ -1,8 +1,8 @@
 """What to do next: a pure function of the definition, the folded history and the time.
 
 Invariant: the same history at the same time leads to the same command, on whatever machine and
-after however many crashes; `event_of` is what the log then says of it. Asked while no call of the
-process is under way, so an attempt without an end was cut short and may have been applied.
+after however many crashes; a command's event is what the log then says of it. Asked while no call
+of the process is under way, so an attempt without an end was cut short and may have been applied.
 Must never: do anything.
 """
 
@@ -16,7 +16,6 @@ from orchestrator.saga.events import (
     Cancelled,
     CompensationBegan,
     Completed,
-    Event,
     Parked,
 )
 from orchestrator.saga.evolve import cancel_failure
@@ -38,6 +37,10 @@ class Call:
     attempt: int
     timeout_seconds: float
 
+    def event(self, time_us: int) -> AttemptBegan:
+        """What the log says of it before it leaves."""
+        return AttemptBegan(action=self.action, attempt=self.attempt, time_us=time_us)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
@@ -52,6 +55,16 @@ class Compensate:
 
     failure: Failure
 
+    def event(self, time_us: int) -> CompensationBegan:
+        """What the log says of it."""
+        return CompensationBegan(
+            step=self.failure.step,
+            code_name=self.failure.code_name,
+            reason=self.failure.reason,
+            message=self.failure.message,
+            time_us=time_us,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
@@ -62,15 +75,33 @@ class Park:
     reason: str
     message: str
 
+    def event(self, time_us: int) -> Parked:
+        """What the log says of it."""
+        return Parked(
+            action=self.action,
+            code_name=self.code_name,
+            reason=self.reason,
+            message=self.message,
+            time_us=time_us,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
     """Every step is done."""
 
+    def event(self, time_us: int) -> Completed:
+        """What the log says of it."""
+        return Completed(time_us=time_us)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
     """Everything is undone."""
+
+    def event(self, time_us: int) -> Cancelled:
+        """What the log says of it."""
+        return Cancelled(time_us=time_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,37 +132,6 @@ def decide(definition: Definition | None, state: SagaState, now_us: int) -> Comm
             return _back(definition, state, now_us)
         case _:
             assert_never(state.phase)
-
-
-def event_of(command: Command, time_us: int) -> Event | None:
-    """What the log says of a command that was decided at that time. None: nothing."""
-    match command:
-        case Call():
-            return AttemptBegan(action=command.action, attempt=command.attempt, time_us=time_us)
-        case Compensate(failure=failure):
-            return CompensationBegan(
-                step=failure.step,
-                code_name=failure.code_name,
-                reason=failure.reason,
-                message=failure.message,
-                time_us=time_us,
-            )
-        case Park():
-            return Parked(
-                action=command.action,
-                code_name=command.code_name,
-                reason=command.reason,
-                message=command.message,
-                time_us=time_us,
-            )
-        case Complete():
-            return Completed(time_us=time_us)
-        case Cancel():
-            return Cancelled(time_us=time_us)
-        case Wait() | Rest():
-            return None
-        case _:
-            assert_never(command)
 
 
 def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:

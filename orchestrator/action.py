@@ -1,0 +1,144 @@
+"""An action: the one place where a saga touches the world.
+
+Invariant: whatever an action does, its attempt ends, in time, with one code; what cannot be kept of
+its reply counts as no reply. Must never: let an exception of an action through.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import structlog
+
+from orchestrator.saga.code import Code
+from orchestrator.saga.decide import Call
+from orchestrator.saga.events import JSON, AttemptEnded
+from orchestrator.saga.outcome import Sequel, sequel_of
+from orchestrator.saga.retry import RetryPolicy, microseconds
+from orchestrator.saga.text import MESSAGE_LENGTH_MAX, REASON_LENGTH_MAX, bounded
+from orchestrator.saga_log.codec import dumps
+
+RESULT_LENGTH_MAX: Final = 16_384
+"""Of a result, as JSON text."""
+
+OVERTIME_SECONDS: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionCall:
+    """What an action is told."""
+
+    process_id: str
+    action: str
+    attempt: int
+    timeout_seconds: float
+    """How long its call may take."""
+    input: Mapping[str, JSON]
+    """What the process was started with."""
+    results: Mapping[str, JSON]
+    """What earlier actions gave back, by their names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionReply:
+    """How an attempt ended."""
+
+    code: Code
+    reason: str = ""
+    message: str = ""
+    retry_after_seconds: float | None = None
+    """How long the participant asks to be left alone, if it does."""
+    result: JSON | None = None
+    """For later actions, where the code is OK: JSON, small."""
+
+
+Action: TypeAlias = Callable[[ActionCall], Awaitable[ActionReply]]
+"""Makes one attempt. The same attempt may be made again, or several attempts be under way at once:
+an action is idempotent under the process's id."""
+
+
+async def attempt(action: Action, call: ActionCall) -> ActionReply:
+    """Makes an attempt, and sees to it that it ends.
+
+    An action may take its time twice, once to be let out and once to be answered. One that takes
+    longer is cut off; one that raises is a defect. In either case nobody knows what it did.
+    """
+    overdue = asyncio.timeout(2 * call.timeout_seconds + OVERTIME_SECONDS)
+    try:
+        async with overdue:
+            reply = await action(call)
+            assert isinstance(reply.code, Code), "an action answers with a code"
+            return reply
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return ActionReply(code=Code.CANCELLED, reason="ACTION_CANCELLED")
+    except Exception:  # noqa: BLE001 - whatever it is, the attempt has ended
+        if overdue.expired():
+            _log.exception("action_overdue", action=call.action, attempt=call.attempt)
+            return ActionReply(code=Code.DEADLINE_EXCEEDED, reason="ACTION_OVERDUE")
+        _log.exception("action_failed", action=call.action, attempt=call.attempt)
+        return ActionReply(code=Code.UNKNOWN, reason="ACTION_FAILED")
+
+
+def ended(
+    call: Call,
+    reply: ActionReply,
+    *,
+    undo: bool,
+    retries: RetryPolicy,
+    fraction: Callable[[], float],
+    time_us: int,
+) -> AttemptEnded:
+    """What the log will say of an attempt.
+
+    Args:
+        call: The attempt.
+        reply: How it ended.
+        undo: Whether it was at an undo.
+        retries: How long to pause, if another is to be made.
+        fraction: Draws evenly from 0 to 1.
+        time_us: When it ended.
+    """
+    reply = _keepable(reply)
+    not_before_us = None
+    if sequel_of(reply.code, undo=undo) is Sequel.TRY_AGAIN:
+        pause_seconds = retries.pause_seconds(
+            attempt=call.attempt,
+            fraction=fraction(),
+            asked_seconds=reply.retry_after_seconds,
+        )
+        not_before_us = time_us + microseconds(pause_seconds)
+    return AttemptEnded(
+        action=call.action,
+        attempt=call.attempt,
+        code=reply.code,
+        reason=bounded(reply.reason, REASON_LENGTH_MAX),
+        message=bounded(reply.message, MESSAGE_LENGTH_MAX),
+        result=reply.result,
+        not_before_us=not_before_us,
+        time_us=time_us,
+    )
+
+
+def _keepable(reply: ActionReply) -> ActionReply:
+    """The reply with its result exactly as the log will give it back, after a crash too."""
+    if reply.code is not Code.OK or reply.result is None:
+        return ActionReply(
+            code=reply.code,
+            reason=reply.reason,
+            message=reply.message,
+            retry_after_seconds=reply.retry_after_seconds,
+        )
+    try:
+        text = dumps(reply.result)
+    except (TypeError, ValueError, RecursionError):
+        return ActionReply(code=Code.INTERNAL, reason="RESULT_NOT_JSON")
+    if len(text) > RESULT_LENGTH_MAX:
+        return ActionReply(code=Code.INTERNAL, reason="RESULT_TOO_LONG")
+    return ActionReply(code=Code.OK, result=json.loads(text))

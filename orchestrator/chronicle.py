@@ -1,0 +1,76 @@
+"""What the log lines say of a process, once its history does.
+
+Invariant: loud is what a person must act on, and quiet what happens to every process. Must never:
+change anything; the loop runs the same without it.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+
+from orchestrator.saga.events import (
+    AttemptEnded,
+    Cancelled,
+    CompensationBegan,
+    Completed,
+    Event,
+    Parked,
+    Started,
+)
+from orchestrator.saga.outcome import OUTCOMES, Outcome
+from orchestrator.saga.state import SagaState
+
+_log = structlog.get_logger(__name__)
+
+
+def tell(state: SagaState, events: Iterable[Event]) -> None:
+    """Tells of what was just committed.
+
+    Args:
+        state: The process, with these events.
+        events: What was committed, oldest first.
+    """
+    for event in events:
+        match event:
+            case Started():
+                _log.info("process_started", definition=event.definition)
+            case AttemptEnded():
+                _tell_attempt(state, event)
+            case CompensationBegan():
+                _log.info(
+                    "compensation_began",
+                    step=event.step,
+                    code=event.code_name,
+                    reason=event.reason,
+                    message=event.message,
+                )
+            case Parked():
+                _log.error(
+                    "process_parked",
+                    action=event.action,
+                    code=event.code_name,
+                    reason=event.reason,
+                    message=event.message,
+                )
+            case Completed() | Cancelled():
+                seconds = (state.update_time_us - state.create_time_us) / 1_000_000
+                _log.info("process_settled", phase=state.phase.value, seconds=seconds)
+            case _:
+                pass
+
+
+def _tell_attempt(state: SagaState, event: AttemptEnded) -> None:
+    outcome = OUTCOMES[event.code]
+    # Only an undo is tried again behind a closed door, and nobody but a person can open it.
+    action = state.action(event.action)
+    loud = action is not None and action.undo and outcome is Outcome.BARRED
+    say = _log.error if loud else _log.debug
+    say(
+        "attempt_ended",
+        action=event.action,
+        attempt=event.attempt,
+        code=event.code.name,
+        outcome=outcome.value,
+        reason=event.reason,
+        message=event.message,
+    )
