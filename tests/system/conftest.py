@@ -10,9 +10,23 @@ from tests.system.harness.system import System
 
 
 @pytest.fixture(scope="module")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """The four services with their default settings, shared by a module's tests."""
-    whole = System(tmp_path_factory.mktemp("system"))
+def settings() -> dict[str, str]:
+    """What a module's system is told beyond its defaults. A module may say otherwise."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def direct() -> bool:
+    """Whether the orchestrator dials the participants themselves, not the proxies before them."""
+    return False
+
+
+@pytest.fixture(scope="module")
+async def system(
+    tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str], direct: bool
+) -> AsyncIterator[System]:
+    """The four services, shared by a module's tests."""
+    whole = System(tmp_path_factory.mktemp("system"), settings=settings, direct=direct)
     try:
         yield await whole.start()
     finally:

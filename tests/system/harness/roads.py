@@ -12,7 +12,6 @@ from typing import Self
 
 from oms.order.v1.order_service_pb2 import CreateOrderRequest
 from tests.system.harness.proxy import HeldReply, HeldRequest, Hold, Passage, Proxy
-from tests.system.harness.service import Service
 
 PARTICIPANT_OF = {
     "CreateOrder": "order",
@@ -29,12 +28,11 @@ PARTICIPANT_OF = {
 class Roads:
     """A proxy in front of each participant. Processes go by their customer, whom a test chooses."""
 
-    def __init__(self, participants: Mapping[str, Service]) -> None:
+    def __init__(self, addresses: Mapping[str, str]) -> None:
         self._customers: dict[str, str] = {}
         self._calls: dict[str, list[str]] = defaultdict(list)
         self.proxies = {
-            name: Proxy(service.address, on_passage=self._remember)
-            for name, service in participants.items()
+            name: Proxy(address, on_passage=self._remember) for name, address in addresses.items()
         }
 
     @property

@@ -32,6 +32,7 @@ from oms.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 from payment_svc.sandbox.ledger import Balance
 from payment_svc.sandbox.store import open_ledger_view
 from tests.system.harness.process import PATIENCE_SECONDS
+from tests.system.harness.roads import Roads
 from tests.system.harness.service import Service
 
 PARTICIPANTS = ("order", "payment", "delivery")
@@ -137,12 +138,11 @@ class Orchestrator(Service):
 
 
 class System:
-    """Four services.
+    """The four services, and the roads between them. `direct`: the orchestrator uses no road."""
 
-    `routes` puts something between the orchestrator and a participant: name to address.
-    """
-
-    def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, settings: Mapping[str, str] | None = None, direct: bool = False
+    ) -> None:
         self.folder = folder
         self.ledger_url = f"sqlite:///{folder / 'gateway.db'}"
         self.settings = {
@@ -152,10 +152,16 @@ class System:
         self.participants = {
             name: Service(name, folder=folder, settings=self.settings) for name in PARTICIPANTS
         }
+        addresses = {name: service.address for name, service in self.participants.items()}
+        self.roads = Roads(addresses)
+        self.orchestrator = Orchestrator(
+            folder=folder,
+            targets=addresses if direct else self.roads.routes,
+            settings=self.settings,
+        )
         self.orders = OrderServiceStub(self.order.channel)
         self.payments = PaymentServiceStub(self.payment.channel)
         self.deliveries = DeliveryServiceStub(self.delivery.channel)
-        self._orchestrator: Orchestrator | None = None
 
     @property
     def order(self) -> Service:
@@ -173,23 +179,13 @@ class System:
         return self.participants["delivery"]
 
     @property
-    def orchestrator(self) -> Orchestrator:
-        """The orchestrator's process."""
-        assert self._orchestrator is not None, "the system has not been started"
-        return self._orchestrator
-
-    @property
     def services(self) -> tuple[Service, ...]:
-        """All that there are."""
-        own = () if self._orchestrator is None else (self._orchestrator,)
-        return (*self.participants.values(), *own)
+        """All four."""
+        return (*self.participants.values(), self.orchestrator)
 
-    async def start(self, *, routes: Mapping[str, str] | None = None) -> Self:
+    async def start(self) -> Self:
         """Starts all four at once and waits until all are serving."""
-        targets = {name: service.address for name, service in self.participants.items()}
-        self._orchestrator = Orchestrator(
-            folder=self.folder, targets=targets | dict(routes or {}), settings=self.settings
-        )
+        await self.roads.start()
         await asyncio.gather(*(service.start() for service in self.services))
         return self
 
@@ -222,6 +218,7 @@ class System:
     async def close(self) -> None:
         """Ends all of it."""
         await asyncio.gather(*(service.close() for service in self.services))
+        await self.roads.close()
 
 
 async def _if_known(state: Awaitable[str]) -> str:

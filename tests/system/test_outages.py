@@ -1,0 +1,71 @@
+"""Participants that are away for a while:
+
+no process fails for it, each is tried again within its deadline.
+"""
+
+import asyncio
+import time
+
+import pytest
+
+from oms.orchestrator.v1.order_process_pb2 import (
+    ORDER_PROCESS_STATE_COMPLETED,
+    OrderProcess,
+    OrderProcessEvent,
+)
+from tests.system.harness.events import attempt_ended
+from tests.system.harness.requests import order
+from tests.system.harness.system import PARTICIPANTS, System
+
+# The first step that needs each participant.
+FIRST_STEP = {
+    "order": "create_order",
+    "payment": "process_payment",
+    "delivery": "process_delivery",
+}
+PROCESSES = 20
+
+
+@pytest.fixture(scope="module")
+def direct() -> bool:
+    """No proxy answers in the participants' place."""
+    return True
+
+
+async def all_completed(system: System, processes: list[OrderProcess]) -> None:
+    settled = await asyncio.gather(*map(system.orchestrator.until_settled, processes))
+    assert {ORDER_PROCESS_STATE_COMPLETED} == {it.state for it in settled}
+    for process in settled:
+        assert {"order": "CONFIRMED", "payment": "CONFIRMED", "delivery": "ASSIGNED"} == (
+            await system.states(process)
+        )
+        balance = system.balance(process.payment_id)
+        assert (2_500, 0) == (balance.taken, balance.on_hold)
+
+
+@pytest.mark.parametrize("name", PARTICIPANTS)
+async def test_a_participant_killed_and_started_again_fails_no_process(
+    system: System, name: str
+) -> None:
+    await system.participants[name].kill()
+    accepted = [await system.orchestrator.accept(order()) for _ in range(PROCESSES)]
+    failed = attempt_ended(FIRST_STEP[name], code="UNAVAILABLE")
+    await asyncio.gather(*(system.orchestrator.until_event(it, failed, times=3) for it in accepted))
+    await system.participants[name].restart()
+    await all_completed(system, accepted)
+
+
+async def test_all_participants_down_for_20_seconds_fail_no_process(system: System) -> None:
+    await asyncio.gather(*(it.kill() for it in system.participants.values()))
+    back_at_ns = time.time_ns() + 20 * 10**9
+    accepted = [await system.orchestrator.accept(order()) for _ in range(PROCESSES)]
+
+    def failed_20_seconds_later(event: OrderProcessEvent) -> bool:
+        failed = attempt_ended("create_order", code="UNAVAILABLE")
+        return failed(event) and event.event_time.ToNanoseconds() >= back_at_ns
+
+    await asyncio.gather(
+        *(system.orchestrator.until_event(it, failed_20_seconds_later) for it in accepted)
+    )
+    await asyncio.gather(*(it.restart() for it in system.participants.values()))
+    await all_completed(system, accepted)
