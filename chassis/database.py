@@ -26,6 +26,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from chassis import faults
 from chassis.migrations import DatabaseNewer, migrate
 from chassis.server import CannotStart
+from chassis.statements import run
 
 __all__ = ["Database", "DatabaseNewer", "is_trouble"]
 
@@ -230,7 +231,7 @@ def _sqlite_engine(
             cursor.close()
 
     def begun(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql(begin)
+        run(connection, begin)
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begun)

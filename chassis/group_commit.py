@@ -48,6 +48,12 @@ PAUSE_SECONDS_MIN: Final = 0.02
 PAUSE_SECONDS_MAX: Final = 1.0
 # How often a command that misses is decided again before its caller is sent away.
 MISSES_MAX: Final = 5
+# A transaction costs far more than one more row in it. So before a batch is handed over the loop
+# may turn: as often as the last batch was large, up to PATIENCE_MAX, and anew whenever somebody
+# joins, up to TURNS_MAX in all. A turn without work takes microseconds; who is alone waits for
+# one.
+PATIENCE_MAX: Final = 16
+TURNS_MAX: Final = 128
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -190,10 +196,6 @@ class BatchWriter(Generic[Command, Reply]):
         return replies
 
 
-class _Stop:
-    """What `close` puts behind everything that was submitted."""
-
-
 class GroupCommit(Generic[Command, Reply]):
     """One writer thread behind an asyncio front.
 
@@ -216,14 +218,18 @@ class GroupCommit(Generic[Command, Reply]):
         self._batch_max = batch_max
         self._waiting_max = waiting_max
         self._writer = BatchWriter(engine, apply, name=name, pause=pause, monotonic=monotonic)
-        # A SimpleQueue costs one C call on either side, and loses no wake-up.
-        self._queue: queue.SimpleQueue[tuple[Command, asyncio.Future[Reply]] | _Stop] = (
-            queue.SimpleQueue()
-        )
         self._thread = threading.Thread(target=self._run, name=f"{name}-writer", daemon=True)
+        # What the writer is to write; None is the end of it.
+        self._batches: queue.SimpleQueue[Sequence[Command] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._outstanding: set[asyncio.Future[Reply]] = set()
         self._open = False
+        # What waits, and who for it; and who waits for the batch that the writer has, if it has
+        # one.
+        self._waiting: list[Command] = []
+        self._callers: list[asyncio.Future[Reply]] = []
+        self._in_hand: list[asyncio.Future[Reply]] | None = None
+        self._gathering = False
+        self._patience = 1
         self._ended = asyncio.Event()
         self._failed = asyncio.Event()
 
@@ -244,16 +250,18 @@ class GroupCommit(Generic[Command, Reply]):
         """
         if self._loop is None or not self._open:
             raise _unavailable()
-        if len(self._outstanding) >= self._waiting_max:
+        if len(self._waiting) >= self._waiting_max:
             raise faults.Overloaded(
                 "STORE_OVERLOADED",
                 "too many writes are waiting; ask again later",
                 retry_after_seconds=1.0,
             )
-        future: asyncio.Future[Reply] = self._loop.create_future()
-        self._outstanding.add(future)
-        self._queue.put((command, future))
-        return await future
+        caller: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting.append(command)
+        self._callers.append(caller)
+        if self._in_hand is None and not self._gathering:
+            self._begin_gathering(self._loop)
+        return await caller
 
     async def close(self) -> None:
         """Writes everything that was submitted, then ends the writer. May be called again."""
@@ -261,7 +269,8 @@ class GroupCommit(Generic[Command, Reply]):
             return
         if self._open:
             self._open = False
-            self._queue.put(_Stop())
+            if self._in_hand is None and not self._gathering:
+                self._batches.put(None)
         await self._ended.wait()
         self._thread.join()
 
@@ -269,24 +278,52 @@ class GroupCommit(Generic[Command, Reply]):
         """Returns if the writer dies of a defect: then the process should end, and recover."""
         await self._failed.wait()
 
-    def _deliver(
-        self, futures: Sequence[asyncio.Future[Reply]], replies: Sequence[Reply | Exception]
+    def _begin_gathering(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._gathering = True
+        loop.call_soon(self._gather, loop, len(self._waiting), self._patience, TURNS_MAX)
+
+    def _gather(
+        self, loop: asyncio.AbstractEventLoop, seen: int, patience: int, turns: int
     ) -> None:
-        self._outstanding.difference_update(futures)
-        for future, reply in zip(futures, replies, strict=True):
-            if future.done():  # its caller went away
+        """Lets the loop turn until nobody joins any more, then hands over what waits."""
+        count = len(self._waiting)
+        left = patience - 1 if count == seen else self._patience
+        if left > 0 and turns > 0 and count < self._batch_max:
+            loop.call_soon(self._gather, loop, count, left, turns - 1)
+            return
+        batch, self._waiting = (
+            self._waiting[: self._batch_max],
+            self._waiting[self._batch_max :],
+        )
+        self._in_hand, self._callers = (
+            self._callers[: self._batch_max],
+            self._callers[self._batch_max :],
+        )
+        self._gathering = False
+        self._patience = min(len(batch), PATIENCE_MAX)
+        self._batches.put(batch)
+
+    def _deliver(self, replies: Sequence[Reply | Exception]) -> None:
+        assert self._loop is not None
+        callers, self._in_hand = self._in_hand, None
+        assert callers is not None, "only what was handed over is delivered"
+        for caller, reply in zip(callers, replies, strict=True):
+            if caller.done():  # it went away
                 continue
             if isinstance(reply, Exception):
-                future.set_exception(reply)
+                caller.set_exception(reply)
             else:
-                future.set_result(reply)
+                caller.set_result(reply)
+        if self._waiting:
+            self._begin_gathering(self._loop)
+        elif not self._open:
+            self._batches.put(None)
 
     def _end(self, died: bool) -> None:
         self._open = False
-        for future in self._outstanding:
-            if not future.done():
-                future.set_exception(_unavailable())
-        self._outstanding.clear()
+        for caller in (*(self._in_hand or ()), *self._callers):
+            if not caller.done():
+                caller.set_exception(_unavailable())
         self._ended.set()
         if died:
             self._failed.set()
@@ -295,13 +332,9 @@ class GroupCommit(Generic[Command, Reply]):
         assert self._loop is not None
         died = True
         try:
-            going = True
-            while going:
-                batch, going = self._take()
-                if batch:
-                    replies = self._writer.write([command for command, _ in batch])
-                    futures = [future for _, future in batch]
-                    self._loop.call_soon_threadsafe(self._deliver, futures, replies)
+            while (batch := self._batches.get()) is not None:
+                replies = self._writer.write(batch)
+                self._loop.call_soon_threadsafe(self._deliver, replies)
             died = False
         except BaseException:  # noqa: BLE001 - the last word of the thread: the process is told
             _log.exception("the writer died", store=self._name)
@@ -310,23 +343,6 @@ class GroupCommit(Generic[Command, Reply]):
             # A loop that is closed has nobody left to tell.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._end, died)
-
-    def _take(self) -> tuple[list[tuple[Command, asyncio.Future[Reply]]], bool]:
-        """Waits for a command and takes all that wait behind it, up to a batch.
-
-        The second value says whether to go on after them.
-        """
-        batch: list[tuple[Command, asyncio.Future[Reply]]] = []
-        taken = self._queue.get()
-        try:
-            while not isinstance(taken, _Stop):
-                batch.append(taken)
-                if len(batch) == self._batch_max:
-                    return batch, True
-                taken = self._queue.get_nowait()
-        except queue.Empty:
-            return batch, True
-        return batch, False
 
 
 def _unavailable() -> faults.Unavailable:

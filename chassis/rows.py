@@ -1,53 +1,23 @@
-"""Rows: an entity table over one SQL table, with statements that are compiled once.
+"""Rows: an entity table over one SQL table.
 
-Invariant: what `to_row` writes `from_row` reads back equal. It must never build SQL from values:
-they are always bound.
-
-SQLAlchemy builds the statements, so that they fit every database. On the hot path their text runs
-straight on the driver, because building and compiling them anew costs more than running them.
+Invariant: what `to_row` writes `from_row` reads back equal. It must never write a row over another
+version than the one it was decided on.
 """
 
 from collections.abc import Callable, Sequence
-from operator import itemgetter
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from chassis.entities import Versioned
+from chassis.statements import Row, Statement
+
+__all__ = ["Row", "RowTable", "Statement"]
 
 E = TypeVar("E", bound=Versioned)
 
-Row: TypeAlias = Sequence[Any]
-"""The values of one row, in the order of the table's columns."""
-
 # How many ids one SELECT asks for at the most: well below any database's limit on parameters.
 IDS_MAX: Final = 512
-
-
-class Statement:
-    """One statement as the driver takes it; its parameters come from places in a tuple."""
-
-    def __init__(
-        self, clause: sa.ClauseElement, dialect: sa.Dialect, places: Sequence[str]
-    ) -> None:
-        """`places` names the parameter that each place of a tuple is for."""
-        compiled = clause.compile(dialect=dialect)
-        assert isinstance(compiled, SQLCompiler)
-        self.text = compiled.string
-        self._names = tuple(compiled.positiontup or compiled.params)
-        assert len(self._names) > 1, "itemgetter of one place would not make a tuple"
-        # What the compiler itself binds, such as an offset of zero, follows the caller's values.
-        own = [name for name in self._names if name not in places]
-        self._constants = tuple(compiled.params[name] for name in own)
-        every = [*places, *own]
-        self._pick = itemgetter(*(every.index(name) for name in self._names))
-        self._positional = compiled.positional
-
-    def bind(self, values: Row) -> Any:  # noqa: ANN401 - a tuple or a dict, as the driver likes
-        """The parameters for one run."""
-        picked = self._pick((*values, *self._constants) if self._constants else values)
-        return picked if self._positional else dict(zip(self._names, picked, strict=True))
 
 
 class _Statements:
@@ -89,7 +59,7 @@ class RowTable(Generic[E]):
         key: The column of the entity's id.
         mutable: The columns that a change may alter, besides `version`.
         to_row: An entity's row.
-        from_row: A row's entity.
+        from_row: A row's entity. A row is the values of the table's columns, in their order.
     """
 
     def __init__(
@@ -120,25 +90,20 @@ class RowTable(Generic[E]):
             count = max(2, 1 << (len(wanted) - 1).bit_length())
             select = statements.select(count)
             padded = [*wanted, *[wanted[-1]] * (count - len(wanted))]
-            for row in connection.exec_driver_sql(select.text, select.bind(padded)).all():
+            for row in select.select(connection, padded):
                 found[row[self._key_place]] = self._from_row(row)
         return found
 
     def insert(self, connection: sa.Connection, entities: Sequence[E]) -> None:
         """Adds rows. Raises IntegrityError where one is there already."""
         insert = self._statements(connection).insert
-        bind, to_row = insert.bind, self._to_row
-        connection.exec_driver_sql(insert.text, [bind(to_row(entity)) for entity in entities])
+        insert.run_many(connection, map(self._to_row, entities))
 
     def update(self, connection: sa.Connection, entities: Sequence[E]) -> int:
         """Writes each over version `entity.version - 1`; returns how many rows were hit."""
         update = self._statements(connection).update
-        bind, to_row = update.bind, self._to_row
-        result = connection.exec_driver_sql(
-            update.text,
-            [bind((*to_row(entity), entity.version - 1)) for entity in entities],
-        )
-        return result.rowcount
+        rows = ((*self._to_row(entity), entity.version - 1) for entity in entities)
+        return update.run_many(connection, rows)
 
     def _statements(self, connection: sa.Connection) -> _Statements:
         dialect = connection.dialect

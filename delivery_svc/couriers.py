@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 import sqlalchemy as sa
 
-from chassis.rows import Row, RowTable, Statement
+from chassis.rows import RowTable
+from chassis.statements import Row, Statement
 from chassis.validation import country_codes
 
 WITHOUT_COURIERS: Final = frozenset({"AQ"})
@@ -153,8 +154,7 @@ class SqlCourierBook:
         if wanted:
             select = self._select(connection)
             for country_code, count in wanted.items():
-                rows = connection.exec_driver_sql(select.text, select.bind((country_code, count)))
-                for row in rows.all():
+                for row in select.select(connection, (country_code, count)):
                     couriers[row[0]] = _from_row(row)
         return OpenSqlBook(self._table, couriers)
 

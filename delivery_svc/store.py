@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from chassis.entities import change_all
 from chassis.group_commit import GroupCommit, Missed
 from chassis.listings import Listing, select_page
-from chassis.rows import Row, RowTable
+from chassis.rows import RowTable
+from chassis.statements import Row
 from delivery_svc.couriers import CourierBook
 from delivery_svc.domain import Address, Content, Couriers, Delivery, State
 

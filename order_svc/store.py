@@ -11,7 +11,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from chassis.listings import Listing, select_page
-from chassis.rows import Row, RowTable
+from chassis.rows import RowTable
+from chassis.statements import Row
 from order_svc.domain import Address, Content, Item, Money, Order, State
 
 _ORDERS: Final = sa.Table(

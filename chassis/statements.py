@@ -1,0 +1,89 @@
+"""Statements that are compiled once and run straight on the driver.
+
+Invariant: values are always bound, never written into SQL; and what a driver raises leaves here as
+what SQLAlchemy raises for it, so that whoever catches has one kind of exception to know. It must
+never begin or end a transaction.
+
+SQLAlchemy builds the statements, so that they fit every database. Building, compiling and running
+them through it anew costs more than the database takes, which is why the hot path does without.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.sql.compiler import SQLCompiler
+
+Row: TypeAlias = Sequence[Any]
+"""The values of one row, or of one run of a statement."""
+
+
+class Statement:
+    """One statement as the driver takes it; its parameters come from places in a sequence."""
+
+    def __init__(
+        self, clause: sa.ClauseElement, dialect: sa.Dialect, places: Sequence[str]
+    ) -> None:
+        """`places` names the parameter that each place of the values is for."""
+        compiled = clause.compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        self.text = compiled.string
+        self._names = tuple(compiled.positiontup or compiled.params)
+        assert len(self._names) > 1, "itemgetter of one place would not make a tuple"
+        # What the compiler itself binds, such as an offset of zero, follows the caller's values.
+        own = [name for name in self._names if name not in places]
+        self._constants = tuple(compiled.params[name] for name in own)
+        every = [*places, *own]
+        self._pick = itemgetter(*(every.index(name) for name in self._names))
+        self._positional = compiled.positional
+
+    def bind(self, values: Row) -> Any:  # noqa: ANN401 - a tuple or a dict, as the driver likes
+        """The parameters for one run, as the driver takes them."""
+        picked = self._pick((*values, *self._constants) if self._constants else values)
+        return picked if self._positional else dict(zip(self._names, picked, strict=True))
+
+    def select(self, connection: sa.Connection, values: Row) -> Sequence[Row]:
+        """Runs a SELECT; the rows it finds."""
+        with _cursor(connection, self.text) as cursor:
+            cursor.execute(self.text, self.bind(values))
+            found: Sequence[Row] = cursor.fetchall()
+            return found
+
+    def run_many(self, connection: sa.Connection, rows: Iterable[Row]) -> int:
+        """Runs an INSERT, UPDATE or DELETE once for each of `rows`; how many it hit in all."""
+        with _cursor(connection, self.text) as cursor:
+            cursor.executemany(self.text, [self.bind(values) for values in rows])
+            return int(cursor.rowcount)
+
+
+def run(connection: sa.Connection, text: str) -> None:
+    """Runs one statement that has no parameters and no rows."""
+    with _cursor(connection, text) as cursor:
+        cursor.execute(text)
+
+
+@contextlib.contextmanager
+def _cursor(connection: sa.Connection, text: str) -> Iterator[DBAPICursor]:
+    """A cursor of the driver, whose exceptions become SQLAlchemy's."""
+    dialect = connection.dialect
+    pooled = connection.connection
+    cursor = pooled.cursor()
+    try:
+        yield cursor
+    except dialect.loaded_dbapi.Error as error:
+        gone = dialect.is_disconnect(error, pooled, cursor)
+        raised = sa.exc.DBAPIError.instance(
+            text,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=gone,
+            dialect=dialect,
+        )
+        raise raised from error
+    finally:
+        cursor.close()
