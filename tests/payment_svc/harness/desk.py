@@ -1,0 +1,163 @@
+"""A whole payment service inside the test's process, which can crash and start again.
+
+Invariant: after `crash` nothing of the service runs any more, as if its process had died there; the
+files stay, and `restart` opens them anew.
+"""
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from chassis.channels import open_channel
+from chassis.clock import Clock, SystemClock
+from chassis.database import Database
+from chassis.ids import IdSource
+from chassis.server import Hosted, Server
+from chassis.statuses import WireError, read_error
+from oms.common.v1 import money_pb2
+from oms.payment.v1 import payment_pb2, payment_service_pb2_grpc
+from oms.payment.v1 import payment_service_pb2 as pb
+from payment_svc.sandbox.gateway import SandboxGateway
+from payment_svc.sandbox.ledger import Balance
+from payment_svc.sandbox.store import LedgerView, open_ledger_view
+from payment_svc.servicer import SERVICE, build
+from payment_svc.store import MIGRATIONS
+from tests.payment_svc.harness.gates import GatedGateway
+
+AMOUNT = 2_500
+# No test waits this long: it is where one that would never end fails.
+PATIENCE_SECONDS = 30.0
+
+
+class Desk:
+    """The service on files in `folder`. Calls go over real gRPC."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock | None = None,
+        slow_seconds: float = 90.0,
+        gateway_timeout_seconds: float = 30.0,
+        settle_interval_seconds: float = 0.01,
+    ) -> None:
+        self.folder = folder
+        self.clock = clock or SystemClock()
+        self._slow_seconds = slow_seconds
+        self._gateway_timeout_seconds = gateway_timeout_seconds
+        self._settle_interval_seconds = settle_interval_seconds
+        self._running: AsyncExitStack | None = None
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.folder}/payment.db"
+
+    @property
+    def ledger_url(self) -> str:
+        return f"sqlite:///{self.folder}/gateway.db"
+
+    async def __aenter__(self) -> Self:
+        await self.restart()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.crash()
+
+    async def restart(self) -> None:
+        """Starts the service on the files as they are, with every gate open."""
+        assert self._running is None
+        async with AsyncExitStack() as stack:
+            self.database = Database.open(self.database_url, name="payment", migrations=MIGRATIONS)
+            stack.push_async_callback(self.database.close)
+            sandbox = await SandboxGateway.open(
+                self.ledger_url, self.clock, slow_seconds=self._slow_seconds
+            )
+            stack.push_async_callback(sandbox.close)
+            self.gateway = GatedGateway(sandbox)
+            self.servicer = build(
+                self.database,
+                self.clock,
+                IdSource(self.clock),
+                self.gateway,
+                random=lambda: 0.5,
+                gateway_timeout_seconds=self._gateway_timeout_seconds,
+                settle_interval_seconds=self._settle_interval_seconds,
+            )
+            await self.servicer.start()
+            stack.push_async_callback(self.servicer.close)
+            server = Server(
+                listen="127.0.0.1:0",
+                hosted=[Hosted(name=SERVICE, add=self._add)],
+                drain_grace_seconds=0.0,
+                message_bytes_max=4 * 1024 * 1024,
+            )
+            await server.start()
+            stack.push_async_callback(server.stop)
+            self.channel = open_channel(server.address)
+            stack.push_async_callback(self.channel.close)
+            self.stub = payment_service_pb2_grpc.PaymentServiceStub(self.channel)
+            self._running = stack.pop_all()
+
+    async def crash(self) -> None:
+        """Ends everything where it is: callers, handlers, asks, writers."""
+        assert self._running is not None
+        running, self._running = self._running, None
+        await running.aclose()
+
+    def _add(self, server: grpc.aio.Server) -> None:
+        payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(self.servicer, server)
+
+    async def create(
+        self, payment_id: str, *, method: str = "pm_card_visa", minor_units: int = AMOUNT
+    ) -> payment_pb2.Payment:
+        request = pb.CreatePaymentRequest(
+            payment_id=payment_id,
+            order_id="ord_1",
+            amount=money_pb2.Money(currency_code="USD", minor_units=minor_units),
+            payment_method=method,
+        )
+        return (await self.stub.CreatePayment(request, timeout=PATIENCE_SECONDS)).payment
+
+    async def confirm(self, payment_id: str) -> payment_pb2.Payment:
+        request = pb.ConfirmPaymentRequest(payment_id=payment_id)
+        return (await self.stub.ConfirmPayment(request, timeout=PATIENCE_SECONDS)).payment
+
+    async def cancel(self, payment_id: str) -> payment_pb2.Payment:
+        request = pb.CancelPaymentRequest(payment_id=payment_id)
+        return (await self.stub.CancelPayment(request, timeout=PATIENCE_SECONDS)).payment
+
+    async def get(self, payment_id: str) -> payment_pb2.Payment:
+        request = pb.GetPaymentRequest(payment_id=payment_id)
+        return (await self.stub.GetPayment(request, timeout=PATIENCE_SECONDS)).payment
+
+    async def cancel_until_done(self, payment_id: str) -> payment_pb2.Payment:
+        """Cancels as a patient caller does: while it is IN_PROGRESS, again."""
+        while True:
+            try:
+                return await self.cancel(payment_id)
+            except grpc.aio.AioRpcError as error:
+                if read_error(error).reason not in {"IN_PROGRESS", "GATEWAY_UNAVAILABLE"}:
+                    raise
+
+    def balance(self, payment_id: str) -> Balance:
+        """What the gateway's own ledger says."""
+        with self.ledger() as view:
+            return view.balance(payment_id)
+
+    @contextmanager
+    def ledger(self) -> Iterator[LedgerView]:
+        with open_ledger_view(self.ledger_url) as view:
+            yield view
+
+
+async def refusal(call: Any) -> WireError:
+    """The error that an RPC ends with."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return read_error(error)
+    raise AssertionError(f"it was not refused: {answer}")
