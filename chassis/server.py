@@ -55,7 +55,10 @@ class Hosted:
 
 
 class Server:
-    """A gRPC server with health, reflection and a drain."""
+    """A gRPC server with health, reflection and a drain.
+
+    `port` is known, and `started` set, once it serves.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Server:
     ) -> None:
         self.listen = listen
         self.port = 0
+        self.started = asyncio.Event()
         self._hosted = tuple(hosted)
         self._drain_grace_seconds = drain_grace_seconds
         self._message_bytes_max = message_bytes_max
@@ -115,9 +119,17 @@ class Server:
             self.port = server.add_insecure_port(self.listen)
         except RuntimeError as error:
             raise ListenFailed(f"cannot listen on {self.listen}") from error
-        await server.start()
+        starting = asyncio.ensure_future(server.start())
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Cut off half way, the library would keep the port.
+            await starting
+            await server.stop(None)
+            raise
         self._server = server
         self._health.set_serving(True)
+        self.started.set()
 
     def set_serving(self, serving: bool) -> None:
         """Says SERVING or NOT_SERVING to those who ask for health. Calls are taken all the same."""

@@ -75,6 +75,7 @@ def _rendered(format_: Literal["json", "console"]) -> Sequence[Processor]:
             ]
         case "console":
             return [
+                structlog.processors.format_exc_info,
                 _without_passwords,
                 structlog.dev.ConsoleRenderer(
                     colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
