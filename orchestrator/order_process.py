@@ -1,13 +1,17 @@
 """The order process: what is done for an order, in which order, and how each step is undone.
 
 Invariant: a version that was ever released is never changed, for histories run to their end on the
-version that they began on: a change is a new version. This module must never do anything itself.
+version that they began on: a change is a new version. This module must never call a participant.
 """
 
+from dataclasses import asdict
 from typing import Final
 
 from chassis.ids import suffix_of, with_prefix
+from orchestrator.placed_order import PlacedOrder
+from orchestrator.runner import Runner
 from orchestrator.saga.definition import Definition, Step
+from orchestrator.saga_log.protocol import ProcessRow
 
 PROCESS_PREFIX: Final = "prc"
 
@@ -16,15 +20,52 @@ ORDER_PROCESS: Final = Definition(
     version=1,
     steps=(
         Step(name="create_order", undo="cancel_order"),
+        # Holds the money.
         Step(name="process_payment", undo="cancel_payment"),
-        # Takes the money that process_payment holds. cancel_payment releases the one or gives back
-        # the other.
+        # Takes the money that is held. cancel_payment releases the one and gives back the other.
         Step(name="confirm_payment", covered_by="cancel_payment"),
         # Deliveries are only for confirmed orders.
         Step(name="confirm_order", covered_by="cancel_order"),
+        # Assigns a courier: then the process is COMPLETED.
         Step(name="process_delivery", undo="cancel_delivery"),
     ),
 )
+
+
+async def start_order_process(
+    runner: Runner,
+    order: PlacedOrder,
+    *,
+    definition: Definition,
+    process_id: str,
+    request_id: str,
+    deadline_us: int,
+) -> tuple[ProcessRow, bool]:
+    """Starts the process of an order, unless the request started one before.
+
+    Args:
+        runner: Runs it.
+        order: What was placed.
+        definition: ORDER_PROCESS, as patient as this orchestrator is.
+        process_id: Freshly drawn. The ids of order, payment and delivery share what follows "prc_".
+        request_id: The caller's id of the request.
+        deadline_us: Until when its steps are tried.
+
+    Returns:
+        The process of that request, durable, and whether it was started now.
+
+    Raises:
+        faults.Unavailable: DRAINING, or LOG_UNAVAILABLE: then it may have been started.
+    """
+    return await runner.accept(
+        process_id=process_id,
+        business_key=request_id,
+        fingerprint=order.fingerprint(),
+        subject=order.customer_id,
+        definition=definition,
+        input={**order.content(), "total": asdict(order.total)},
+        deadline_us=deadline_us,
+    )
 
 
 def order_id_of(process_id: str) -> str:
@@ -42,6 +83,7 @@ def delivery_id_of(process_id: str) -> str:
     return with_prefix("dlv", suffix_of(process_id))
 
 
-def process_id_of(order_id: str) -> str:
-    """The id of the process whose order has this id."""
-    return with_prefix(PROCESS_PREFIX, suffix_of(order_id))
+def process_id_of(order_id: str) -> str | None:
+    """The id of the process of an order; None if its id is not one that a process gives."""
+    process_id = with_prefix(PROCESS_PREFIX, suffix_of(order_id))
+    return process_id if order_id_of(process_id) == order_id else None

@@ -79,10 +79,9 @@ class ParkedFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intervention:
-    """What an operator decided, why, and who it is."""
+class Asked:
+    """Who asks for an intervention, and why."""
 
-    target: Seen | ParkedFilter
     reason: str
     requested_by: str
 
@@ -168,7 +167,7 @@ def cancel(request: service_pb.CancelOrderProcessRequest) -> tuple[str, str]:
     return process_id, reason
 
 
-def retry(request: admin_pb.RetryOrderProcessRequest) -> Intervention:
+def retry(request: admin_pb.RetryOrderProcessRequest) -> tuple[Seen | ParkedFilter, Asked]:
     """Reads what an operator wants to have tried afresh."""
     violations = Violations()
     target: Seen | ParkedFilter | None = None
@@ -179,23 +178,24 @@ def retry(request: admin_pb.RetryOrderProcessRequest) -> Intervention:
             target = _parked_filter(violations, request.filter)
         case None:
             violations.add("target", "is required: one of process and filter")
-    reason, requested_by = _who_and_why(violations, request)
+    asked = _asked(violations, request)
     violations.raise_if_any()
     assert target is not None
-    return Intervention(target=target, reason=reason, requested_by=requested_by)
+    return target, asked
 
 
-def resolve(request: admin_pb.ResolveOrderProcessRequest) -> Intervention:
+def resolve(request: admin_pb.ResolveOrderProcessRequest) -> tuple[Seen, Asked]:
     """Reads what an operator has done by hand."""
     violations = Violations()
-    target = Seen(process_id="", revision=0)
+    seen: Seen | None = None
     if request.HasField("process"):
-        target = _seen(violations, request.process)
+        seen = _seen(violations, request.process)
     else:
         violations.add("process", "is required")
-    reason, requested_by = _who_and_why(violations, request)
+    asked = _asked(violations, request)
     violations.raise_if_any()
-    return Intervention(target=target, reason=reason, requested_by=requested_by)
+    assert seen is not None
+    return seen, asked
 
 
 def _items(violations: Violations, items: Sequence[order_pb2.OrderItem]) -> tuple[Item, ...]:
@@ -269,12 +269,13 @@ def _parked_filter(
     )
 
 
-def _who_and_why(
+def _asked(
     violations: Violations,
     request: admin_pb.RetryOrderProcessRequest | admin_pb.ResolveOrderProcessRequest,
-) -> tuple[str, str]:
-    reason = violations.text("reason", request.reason, length_max=REASON_LENGTH_MAX)
-    requested_by = violations.text(
-        "requested_by", request.requested_by, length_max=REQUESTED_BY_LENGTH_MAX
+) -> Asked:
+    return Asked(
+        reason=violations.text("reason", request.reason, length_max=REASON_LENGTH_MAX),
+        requested_by=violations.text(
+            "requested_by", request.requested_by, length_max=REQUESTED_BY_LENGTH_MAX
+        ),
     )
-    return reason, requested_by

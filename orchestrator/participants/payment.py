@@ -97,7 +97,9 @@ def _read_cancelled(call: ActionCall, reply: payment_service_pb2.CancelPaymentRe
 
 
 def _check(
-    call: ActionCall, payment: payment_pb2.Payment, states: Collection[payment_pb2.PaymentState.ValueType]
+    call: ActionCall,
+    payment: payment_pb2.Payment,
+    states: Collection[payment_pb2.PaymentState.ValueType],
 ) -> None:
     if payment.payment_id != payment_id_of(call.process_id):
         raise Contradiction("the payment service answered another payment")

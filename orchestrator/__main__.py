@@ -1,0 +1,80 @@
+"""The orchestrator as a process: `python -m orchestrator`."""
+
+import contextlib
+import random
+import sys
+from typing import Final
+
+from chassis.channels import open_channel
+from chassis.clock import SystemClock
+from chassis.ids import IdSource
+from chassis.sentinel import serve_guarded
+from chassis.server import Server, run
+from chassis.settings import load
+from chassis.telemetry import configure
+from orchestrator.assembly import Orchestrator
+from orchestrator.participants.delivery import DeliveryParticipant
+from orchestrator.participants.order import OrderParticipant
+from orchestrator.participants.payment import PaymentParticipant
+from orchestrator.saga_log.sql import SqlSagaLog
+from orchestrator.settings import OrchestratorSettings
+
+PROGRAM: Final = "orchestrator"
+
+
+async def main(settings: OrchestratorSettings) -> None:
+    """Serves until it is told to stop, or can write no more."""
+    async with contextlib.AsyncExitStack() as stack:
+        log = await SqlSagaLog.open(settings.orchestrator_database_url)
+        stack.push_async_callback(log.close)
+        channels = [
+            await stack.enter_async_context(open_channel(target))
+            for target in (
+                settings.order_target,
+                settings.payment_target,
+                settings.delivery_target,
+            )
+        ]
+        outstanding_max = settings.outstanding_max
+        order, payment, delivery = channels
+        clock = SystemClock()
+        orchestrator = Orchestrator(
+            log=log,
+            actions={
+                **OrderParticipant(order, outstanding_max=outstanding_max).actions(),
+                **PaymentParticipant(payment, outstanding_max=outstanding_max).actions(),
+                **DeliveryParticipant(delivery, outstanding_max=outstanding_max).actions(),
+            },
+            clock=clock,
+            ids=IdSource(clock),
+            random=random.SystemRandom().random,
+            policy=settings.policy(),
+            process_deadline_seconds=settings.process_deadline_seconds,
+            return_window_seconds=settings.return_window_seconds,
+            in_flight_max=settings.in_flight_max,
+        )
+        server = Server(
+            listen=settings.orchestrator_listen,
+            hosted=orchestrator.hosted(),
+            drain_grace_seconds=settings.drain_grace_seconds,
+            message_bytes_max=settings.message_bytes_max,
+        )
+        orchestrator.start()
+        # For a server that never came up, or was told to stop at once.
+        stack.push_async_callback(orchestrator.drain, 0)
+        await serve_guarded(
+            server,
+            failed=log.failed,
+            on_drain=lambda: orchestrator.drain(settings.drain_grace_seconds),
+        )
+
+
+if __name__ == "__main__":
+    settings = load(
+        OrchestratorSettings,
+        sys.argv[1:],
+        program=PROGRAM,
+        description="Drives orders through the order, payment and delivery services, over gRPC.",
+    )
+    configure(service=PROGRAM, level=settings.log_level, format=settings.log_format)
+    run(lambda: main(settings))

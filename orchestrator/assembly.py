@@ -1,0 +1,131 @@
+"""The orchestrator, put together: log, runner, recovery and the two services.
+
+Invariant: what is put together here is all that runs; whoever holds it starts and drains it, and
+then nothing of it runs any more. This module must never open or close what it was given.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from chassis.clock import Clock
+from chassis.ids import IdSource
+from chassis.server import Hosted
+from oms.orchestrator.v1 import (
+    order_process_admin_service_pb2_grpc,
+    order_process_service_pb2_grpc,
+)
+from orchestrator import admin_servicer, servicer
+from orchestrator.action import Action
+from orchestrator.admin_servicer import OrderProcessAdminServicer
+from orchestrator.feed import Feed
+from orchestrator.interventions import Interventions
+from orchestrator.order_process import ORDER_PROCESS
+from orchestrator.recovery import Recovery
+from orchestrator.resting import RestingLog
+from orchestrator.runner import Runner
+from orchestrator.saga.definition import Policy
+from orchestrator.saga_log.protocol import SagaLog
+from orchestrator.servicer import OrderProcessServicer
+
+OWNER_PREFIX: Final = "orc"
+
+
+class Orchestrator:
+    """Runs order processes, and serves those who ask about them."""
+
+    def __init__(
+        self,
+        *,
+        log: SagaLog,
+        actions: Mapping[str, Action],
+        clock: Clock,
+        ids: IdSource,
+        random: Callable[[], float],
+        policy: Policy,
+        process_deadline_seconds: float,
+        return_window_seconds: float,
+        in_flight_max: int,
+    ) -> None:
+        """`actions` are the participants' by their names, `random` draws evenly from 0 to 1."""
+        feed, rests = Feed(), Feed()
+        definition = replace(ORDER_PROCESS, policy=policy)
+        owner = ids.draw(OWNER_PREFIX)
+        log = RestingLog(log, rests)
+        self.runner: Final = Runner(
+            definitions={definition.key: definition},
+            actions=actions,
+            log=log,
+            clock=clock,
+            random=random,
+            owner=owner,
+            feed=feed,
+        )
+        self.recovery: Final = Recovery(
+            log=log,
+            runner=self.runner,
+            clock=clock,
+            owner=owner,
+            # What is recovered comes on top of what is admitted.
+            resident_max=2 * in_flight_max,
+        )
+        self._interventions = Interventions(log=log, feed=feed, clock=clock, wake=self._wake)
+        self._servicer = OrderProcessServicer(
+            log=log,
+            runner=self.runner,
+            interventions=self._interventions,
+            feed=feed,
+            rests=rests,
+            clock=clock,
+            ids=ids,
+            definition=definition,
+            process_deadline_seconds=process_deadline_seconds,
+            return_window_seconds=return_window_seconds,
+            in_flight_max=in_flight_max,
+        )
+        self._admin_servicer = OrderProcessAdminServicer(log=log, interventions=self._interventions)
+        self._recovering: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to look for processes that nobody runs."""
+        assert self._recovering is None, "it is started once"
+        self._recovering = asyncio.create_task(self.recovery.run())
+
+    def hosted(self) -> list[Hosted]:
+        """The services, for a server."""
+        return [
+            Hosted(
+                name=servicer.SERVICE,
+                add=lambda server: (
+                    order_process_service_pb2_grpc.add_OrderProcessServiceServicer_to_server(
+                        self._servicer, server
+                    )
+                ),
+            ),
+            Hosted(
+                name=admin_servicer.SERVICE,
+                add=lambda server: (
+                    order_process_admin_service_pb2_grpc.add_OrderProcessAdminServiceServicer_to_server(
+                        self._admin_servicer, server
+                    )
+                ),
+            ),
+        ]
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Hands everything over: afterwards nothing runs, and nothing is claimed or admitted.
+
+        Callers that wait are answered with their processes as they are, watches end, calls under
+        way may end within the grace, and every process is released.
+        """
+        self._servicer.drain()
+        if self._recovering is not None:
+            self.recovery.stop()
+            await self._recovering
+        await self.runner.drain(grace_seconds)
+        await self._interventions.drain()
+
+    def _wake(self, process_id: str) -> None:
+        self.runner.wake(process_id)
+        self.recovery.wake()

@@ -1,0 +1,299 @@
+"""OrderProcessService: what callers can do with order processes.
+
+Invariant: nothing is told to a caller before it is committed, and no process runs in a caller's
+RPC: a caller that leaves stops nothing. This module must never decide what a process does next.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final, TypeAlias, assert_never, cast
+
+import grpc
+
+from chassis import faults
+from chassis.clock import Clock
+from chassis.ids import IdSource
+from chassis.validation import INT64_MAX
+from oms.orchestrator.v1 import order_process_service_pb2 as pb
+from oms.orchestrator.v1 import order_process_service_pb2_grpc
+from orchestrator import requests, views
+from orchestrator.feed import Feed, Subscription
+from orchestrator.interventions import Interventions
+from orchestrator.order_process import PROCESS_PREFIX, process_id_of, start_order_process
+from orchestrator.placed_order import PlacedOrder
+from orchestrator.requests import ByOrderId, ByProcessId, ByRequestId
+from orchestrator.runner import Runner
+from orchestrator.saga.definition import Definition
+from orchestrator.saga.events import CancelRequested
+from orchestrator.saga.evolve import evolve, replay
+from orchestrator.saga.retry import microseconds
+from orchestrator.saga.state import Phase, SagaState
+from orchestrator.saga_log.protocol import ListQuery, ProcessRow, SagaLog, Stale, StoredProcess
+
+SERVICE: Final = "oms.orchestrator.v1.OrderProcessService"
+
+OVERLOADED_RETRY_SECONDS: Final = 1.0
+# How long before its deadline a caller is answered: a share of the time it gave, within bounds.
+MARGIN_SHARE: Final = 0.1
+MARGIN_SECONDS_MIN: Final = 0.005
+MARGIN_SECONDS_MAX: Final = 0.25
+# How often the log is looked into where another orchestrator may have written.
+WATCH_LOOK_SECONDS: Final = 1.0
+WAIT_LOOK_SECONDS: Final = 5.0
+# How often a cancel is decided again because the process moved on meanwhile.
+CANCEL_TRIES_MAX: Final = 50
+# How many processes of a page are made into messages before others get a turn.
+PAGE_STRIDE: Final = 50
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceServicer):
+    """Answers the RPCs of oms.orchestrator.v1.OrderProcessService."""
+
+    def __init__(
+        self,
+        *,
+        log: SagaLog,
+        runner: Runner,
+        interventions: Interventions,
+        feed: Feed,
+        rests: Feed,
+        clock: Clock,
+        ids: IdSource,
+        definition: Definition,
+        process_deadline_seconds: float,
+        return_window_seconds: float,
+        in_flight_max: int,
+    ) -> None:
+        """`feed` notices of all that happens to a process, `rests` only of its coming to rest."""
+        self._log = log
+        self._runner = runner
+        self._interventions = interventions
+        self._feed = feed
+        self._rests = rests
+        self._clock = clock
+        self._ids = ids
+        self._definition = definition
+        self._process_deadline_us = microseconds(process_deadline_seconds)
+        self._return_window_us = microseconds(return_window_seconds)
+        self._in_flight_max = in_flight_max
+        self._draining = False
+
+    def drain(self) -> None:
+        """Admits nothing more, ends watches, and has callers that wait answered."""
+        self._draining = True
+        self._feed.notify_all()
+        self._rests.notify_all()
+
+    async def StartOrderProcess(  # noqa: N802 - the contract names it
+        self, request: pb.StartOrderProcessRequest, context: Context
+    ) -> pb.StartOrderProcessResponse:
+        """Accepts an order and drives it; answers when it is at rest, or before the deadline."""
+        answer_at = _answer_at(context)
+        request_id, order = requests.start(request)
+        process_id = self._ids.draw(PROCESS_PREFIX)
+        with self._rests.subscribe(process_id) as rest:
+            row = await self._started(request_id, order, process_id=process_id)
+            if row.process_id == process_id and not request.return_immediately:
+                await self._rested(process_id, rest, until=answer_at)
+        if row.process_id != process_id and not request.return_immediately:
+            with self._rests.subscribe(row.process_id) as rest:
+                if not await self._is_at_rest(row.process_id):
+                    await self._rested(row.process_id, rest, until=answer_at)
+        stored = await self._load(row.process_id)
+        return pb.StartOrderProcessResponse(process=views.stored_message(stored))
+
+    async def GetOrderProcess(  # noqa: N802 - the contract names it
+        self, request: pb.GetOrderProcessRequest, _context: Context
+    ) -> pb.GetOrderProcessResponse:
+        """Reads one process, by any of its keys."""
+        process_id: str | None
+        match requests.process_key(request):
+            case ByProcessId(process_id=process_id):
+                pass
+            case ByRequestId(request_id=request_id):
+                row = await self._log.find(request_id)
+                process_id = None if row is None else row.process_id
+            case ByOrderId(order_id=order_id):
+                process_id = process_id_of(order_id)
+        if process_id is None:
+            raise _not_found()
+        stored = await self._load(process_id)
+        return pb.GetOrderProcessResponse(process=views.stored_message(stored))
+
+    async def ListOrderProcesses(  # noqa: N802 - the contract names it
+        self, request: pb.ListOrderProcessesRequest, _context: Context
+    ) -> pb.ListOrderProcessesResponse:
+        """Lists processes, newest first."""
+        listing = requests.listing(request)
+        found = await self._log.list(
+            ListQuery(
+                limit=listing.limit + 1,
+                before=listing.after,
+                phases=frozenset(Phase(state) for state in listing.states),
+                subject=listing.subject,
+                create_time_after_us=listing.created_from_us,
+                create_time_before_us=listing.created_before_us,
+            )
+        )
+        page = found[: listing.limit]
+        response = pb.ListOrderProcessesResponse()
+        for start in range(0, len(page), PAGE_STRIDE):
+            response.processes.extend(map(views.stored_message, page[start : start + PAGE_STRIDE]))
+            await asyncio.sleep(0)
+        if len(found) > listing.limit:
+            last = page[-1].row
+            response.next_page_token = listing.token((last.create_time_us, last.process_id))
+        return response
+
+    async def WatchOrderProcess(  # noqa: N802 - the contract names it
+        self, request: pb.WatchOrderProcessRequest, _context: Context
+    ) -> AsyncIterator[pb.WatchOrderProcessResponse]:
+        """Replays the history of a process, then follows it until it is settled.
+
+        What was not sent yet stays in the log: however slow the caller is, nothing heaps up here.
+        """
+        seen = requests.watch(request)
+        with self._feed.subscribe(seen.process_id) as news:
+            stored = await self._load(seen.process_id)
+            state: SagaState | None = None
+            while True:
+                if stored.unreadable:
+                    raise faults.Defect("HISTORY_UNREADABLE", stored.unreadable)
+                for event in stored.events:
+                    state = evolve(state, event)
+                    if state.revision > seen.revision:
+                        yield pb.WatchOrderProcessResponse(
+                            event=views.event_message(state.revision, event),
+                            process=views.process_message(stored.row, state),
+                        )
+                assert state is not None, "a history begins with an event"
+                if state.phase.settled:
+                    return
+                if self._draining:
+                    raise _draining()
+                await _noticed(news, WATCH_LOOK_SECONDS)
+                stored = await self._load(seen.process_id, after=state.revision)
+
+    async def CancelOrderProcess(  # noqa: N802 - the contract names it
+        self, request: pb.CancelOrderProcessRequest, _context: Context
+    ) -> pb.CancelOrderProcessResponse:
+        """Stops a process from going forward and has it undone."""
+        process_id, reason = requests.cancel(request)
+        for _ in range(CANCEL_TRIES_MAX):
+            stored = await self._load(process_id)
+            if stored.unreadable:
+                raise faults.Defect("HISTORY_UNREADABLE", stored.unreadable)
+            state = replay(stored.events)
+            if not self._to_be_cancelled(state):
+                break
+            wish = CancelRequested(
+                reason=reason, requested_by="", time_us=self._interventions.time_us(state)
+            )
+            try:
+                state = await self._interventions.append(process_id, state, wish)
+                break
+            except Stale:
+                continue
+        else:
+            raise faults.Refused("CONTENDED", "the process moves on too fast; ask again")
+        return pb.CancelOrderProcessResponse(process=views.process_message(stored.row, state))
+
+    async def _started(self, request_id: str, order: PlacedOrder, *, process_id: str) -> ProcessRow:
+        """The process of this request: the one that it began before, or one that begins now."""
+        overloaded = self._runner.in_flight >= self._in_flight_max
+        if self._draining or overloaded:
+            found = await self._log.find(request_id)
+            if found is None:
+                raise _draining() if self._draining else _overloaded()
+            row = found
+        else:
+            row, _ = await start_order_process(
+                self._runner,
+                order,
+                definition=self._definition,
+                process_id=process_id,
+                request_id=request_id,
+                deadline_us=self._clock.now_us() + self._process_deadline_us,
+            )
+        if row.fingerprint != order.fingerprint():
+            raise faults.Conflict(
+                "REQUEST_ID_REUSED",
+                "the request_id began a process with other content; draw another request_id",
+                metadata={"process_id": row.process_id},
+            )
+        return row
+
+    async def _rested(self, process_id: str, rest: Subscription, *, until: float | None) -> None:
+        """Returns once the process is at rest, the time has come or the server drains."""
+        now = asyncio.get_running_loop().time
+        while not self._draining:
+            left = None if until is None else until - now()
+            if left is not None and left <= 0:
+                return
+            look_seconds = WAIT_LOOK_SECONDS if left is None else min(left, WAIT_LOOK_SECONDS)
+            if await _noticed(rest, look_seconds) or await self._is_at_rest(process_id):
+                return
+
+    async def _is_at_rest(self, process_id: str) -> bool:
+        stored = await self._load(process_id, after=INT64_MAX)
+        return stored.row.phase.at_rest
+
+    async def _load(self, process_id: str, *, after: int = 0) -> StoredProcess:
+        stored = await self._log.load(process_id, after=after)
+        if stored is None:
+            raise _not_found()
+        return stored
+
+    def _to_be_cancelled(self, state: SagaState) -> bool:
+        """Whether a wish to cancel it still has to be stored."""
+        match state.phase:
+            case Phase.RUNNING:
+                return state.cancel is None
+            case Phase.COMPENSATING | Phase.CANCELLED | Phase.PARKED:
+                return False
+            case Phase.COMPLETED:
+                assert state.end_time_us is not None, "what is settled has an end"
+                if self._clock.now_us() - state.end_time_us > self._return_window_us:
+                    raise faults.Rejected(
+                        "RETURN_WINDOW_CLOSED", "the process was completed too long ago"
+                    )
+                return True
+            case _:
+                assert_never(state.phase)
+
+
+def _answer_at(context: Context) -> float | None:
+    """When to answer at the latest, in the loop's time: a little before the caller's deadline."""
+    remaining = cast("float | None", context.time_remaining())
+    if remaining is None:
+        return None
+    margin = min(max(MARGIN_SHARE * remaining, MARGIN_SECONDS_MIN), MARGIN_SECONDS_MAX)
+    return asyncio.get_running_loop().time() + remaining - margin
+
+
+async def _noticed(subscription: Subscription, seconds: float) -> bool:
+    """Whether there was a notice within that time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await subscription.changed()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _not_found() -> faults.NotFound:
+    return faults.NotFound("PROCESS_NOT_FOUND", "there is no such process")
+
+
+def _draining() -> faults.Unavailable:
+    return faults.Unavailable("DRAINING", "the server is stopping; ask again")
+
+
+def _overloaded() -> faults.Overloaded:
+    return faults.Overloaded(
+        "OVERLOADED",
+        "too many processes are in flight; send it again later",
+        retry_after_seconds=OVERLOADED_RETRY_SECONDS,
+    )
