@@ -52,7 +52,7 @@ class ActionReply:
     message: str = ""
     retry_after_seconds: float | None = None
     """How long the participant asks to be left alone, if it does."""
-    result: JSON | None = None
+    result: JSON = None
     """For later actions, where the code is OK: JSON, small."""
 
 

@@ -49,7 +49,7 @@ class AttemptEnded:
     code: Code
     reason: str = ""
     message: str = ""
-    result: JSON | None = None
+    result: JSON = None
     """What the action gave back; later actions see it under the action's name."""
     not_before_us: int | None = None
     """The earliest time of the next attempt: chance has its say once and is recorded. None: there
