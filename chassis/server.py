@@ -219,14 +219,21 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
-    except CannotStart as error:
-        _leave(EXIT_CONFIGURATION, str(error))
     except KeyboardInterrupt:
         _leave(EXIT_INTERRUPTED, "interrupted")
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends the program
+        if (reason := _cannot_start(error)) is not None:
+            _leave(EXIT_CONFIGURATION, str(reason))
         _log.exception("the service failed")
         _leave(EXIT_DEFECT, f"{type(error).__name__}; the log has the details")
     sys.exit(EXIT_OK)
+
+
+def _cannot_start(error: Exception) -> CannotStart | None:
+    """Why it cannot start, where that is what this says; a group of tasks wraps it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, CannotStart) else None
 
 
 def _leave(code: int, message: str) -> NoReturn:

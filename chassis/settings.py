@@ -25,7 +25,7 @@ _QUERY_PASSWORD: Final = re.compile(
 )
 _SECRET_NAME: Final = re.compile(r"password|secret|token|credential|_url$", re.IGNORECASE)
 _HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._\-]+):(\d{1,5})")
-_DATABASE_URL: Final = re.compile(r"(?:sqlite:///|postgresql(?:\+\w+)?://)\S+")
+_DATABASE_URL: Final = re.compile(r"sqlite:///.+|postgresql(?:\+\w+)?://\S+")
 
 S = TypeVar("S", bound="Settings")
 

@@ -43,7 +43,7 @@ class Orders:
 
 def add_to(server: grpc.aio.Server) -> None:
     orders = Orders()
-    methods = {
+    methods: dict[str, Any] = {
         "CreateOrder": grpc.unary_unary_rpc_method_handler(
             orders.create,
             order_service_pb2.CreateOrderRequest.FromString,

@@ -313,6 +313,19 @@ async def test_a_service_that_cannot_start_says_why_in_one_line_and_leaves_with_
     assert await exit_of(program, tmp_path) == (78, "the database is newer; start another\n")
 
 
+async def test_a_service_that_cannot_start_within_a_group_of_tasks_says_so_too(
+    tmp_path: Path,
+) -> None:
+    program = """
+import asyncio
+async def fail(): raise CannotStart('the address is in use')
+async def main():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
+"""
+    assert await exit_of(program, tmp_path) == (78, "the address is in use\n")
+
+
 async def test_a_defect_leaves_with_1_and_its_text_only_in_the_log(tmp_path: Path) -> None:
     program = "async def main(): raise ValueError('secret')"
     assert await exit_of(program, tmp_path) == (1, "ValueError; the log has the details\n")

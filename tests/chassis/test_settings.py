@@ -75,6 +75,20 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     assert settings.shop_limit is None
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///var/order.db",
+        "sqlite:////srv/my orders/order.db",
+        "sqlite:///:memory:",
+        "postgresql://oms@db/oms",
+        "postgresql+psycopg://oms:x@[::1]:5432/oms?sslmode=require",
+    ],
+)
+def test_a_database_is_named_by_its_url(url: str) -> None:
+    assert read("--shop-database-url", url).shop_database_url == url
+
+
 def test_settings_do_not_change() -> None:
     settings = read()
     with pytest.raises(ValueError, match="frozen"):
