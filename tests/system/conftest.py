@@ -1,12 +1,12 @@
 """Fixtures of the end-to-end tests, and what a failing one shows of its processes."""
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Collection, Generator
 
 import pytest
 
 from tests.system.harness.process import STARTED
 from tests.system.harness.scripted import Scripted
-from tests.system.harness.system import System
+from tests.system.harness.system import PARTICIPANTS, System
 
 
 @pytest.fixture(scope="module")
@@ -16,17 +16,17 @@ def settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def direct() -> bool:
-    """Whether the orchestrator dials the participants themselves, not the proxies before them."""
-    return False
+def by_road() -> Collection[str]:
+    """Which participants a module's orchestrator reaches through a proxy: all, or as it says."""
+    return PARTICIPANTS
 
 
 @pytest.fixture(scope="module")
 async def system(
-    tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str], direct: bool
+    tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str], by_road: Collection[str]
 ) -> AsyncIterator[System]:
     """The four services, shared by a module's tests."""
-    whole = System(tmp_path_factory.mktemp("system"), settings=settings, direct=direct)
+    whole = System(tmp_path_factory.mktemp("system"), settings=settings, by_road=by_road)
     try:
         yield await whole.start()
     finally:

@@ -89,18 +89,28 @@ async def grpcurl(*arguments: str, stdin: bytes | None = None) -> Finished:
     return await run([grpcurl_binary(), "-plaintext", *arguments], stdin=stdin)
 
 
-OMS = [sys.executable, "-m", "console.cli"]
+OMS = [sys.executable, "-m", "console"]
 
 
 async def oms(
-    *arguments: str, environment: Mapping[str, str], folder: Path | None = None
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Finished:
     """The `oms` command, run to its end."""
-    return await run([*OMS, *arguments], folder=folder, environment=environment)
+    return await run(
+        [*OMS, *arguments],
+        folder=folder,
+        environment=environment,
+        patience_seconds=patience_seconds,
+    )
 
 
 async def start_oms(
-    *arguments: str, environment: Mapping[str, str], folder: Path, name: str = "oms"
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, heard: bool = False
 ) -> Process:
     """The `oms` command, left running."""
-    return await Process.start(name, [*OMS, *arguments], folder=folder, environment=environment)
+    return await Process.start(
+        "oms", [*OMS, *arguments], folder=folder, environment=environment or {}, heard=heard
+    )

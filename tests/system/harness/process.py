@@ -36,9 +36,18 @@ class Process:
 
     @classmethod
     async def start(
-        cls, name: str, command: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+        cls,
+        name: str,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        heard: bool = False,
     ) -> Self:
-        """Starts a command in `folder`, with `environment` for our own OMS_ variables."""
+        """Starts a command in `folder`, with `environment` for our own OMS_ variables.
+
+        `heard`: its standard output is read with `line`, and reaches the log as it is read.
+        """
         log = folder / f"{name}.log"
         tether = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid())]
         with log.open("ab") as sink:
@@ -48,8 +57,9 @@ class Process:
                 cwd=folder,
                 env=clean_environment(environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=sink,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=asyncio.subprocess.PIPE if heard else sink,
+                stderr=sink,
+                limit=1024 * 1024,
                 start_new_session=True,
             )
         process = cls(name, child, log)
@@ -65,6 +75,16 @@ class Process:
     def running(self) -> bool:
         """Whether it has not ended, as far as is known."""
         return self._child.returncode is None
+
+    async def line(self) -> str:
+        """The next line that it says; fails where it ended without another."""
+        assert self._child.stdout is not None, "it was not started to be heard"
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            line = await self._child.stdout.readline()
+        assert line, f"{self.name} ended:\n{self.tail()}"
+        with self.log.open("ab") as log:
+            log.write(line)
+        return line.decode()
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal, to this process alone."""

@@ -6,7 +6,7 @@ Must never: look into a message but CreateOrder, the only one that says who the 
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Self
 
@@ -31,6 +31,8 @@ class Roads:
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self._customers: dict[str, str] = {}
         self._calls: dict[str, list[str]] = defaultdict(list)
+        self._counts: Counter[str] = Counter()
+        self._awaited: list[tuple[str, int, asyncio.Event]] = []
         self.proxies = {
             name: Proxy(address, on_passage=self._remember) for name, address in addresses.items()
         }
@@ -53,6 +55,13 @@ class Roads:
         """The methods that the orchestrator called for this customer's process, in order."""
         return list(self._calls[customer_id])
 
+    async def passed(self, method: str, times: int) -> None:
+        """Waits until so many calls of that method have come by."""
+        event = asyncio.Event()
+        self._awaited.append((method, times, event))
+        self._tell()
+        await event.wait()
+
     def hold(
         self, kind: type[HeldRequest] | type[HeldReply], customer_id: str, method: str
     ) -> Hold:
@@ -69,3 +78,12 @@ class Roads:
             request = CreateOrderRequest.FromString(passage.request)
             self._customers[passage.process_id] = request.customer_id
         self._calls[self._customer(passage)].append(passage.name)
+        self._counts[passage.name] += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        for awaited in list(self._awaited):
+            method, times, event = awaited
+            if self._counts[method] >= times:
+                self._awaited.remove(awaited)
+                event.set()

@@ -7,7 +7,7 @@ stands for the outside.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -138,10 +138,17 @@ class Orchestrator(Service):
 
 
 class System:
-    """The four services, and the roads between them. `direct`: the orchestrator uses no road."""
+    """The four services, and the roads between them.
+
+    `by_road`: which participants the orchestrator reaches through a proxy; the others it dials.
+    """
 
     def __init__(
-        self, folder: Path, *, settings: Mapping[str, str] | None = None, direct: bool = False
+        self,
+        folder: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        by_road: Collection[str] = PARTICIPANTS,
     ) -> None:
         self.folder = folder
         self.ledger_url = f"sqlite:///{folder / 'gateway.db'}"
@@ -156,7 +163,10 @@ class System:
         self.roads = Roads(addresses)
         self.orchestrator = Orchestrator(
             folder=folder,
-            targets=addresses if direct else self.roads.routes,
+            targets={
+                name: self.roads.routes[name] if name in by_road else address
+                for name, address in addresses.items()
+            },
             settings=self.settings,
         )
         self.orders = OrderServiceStub(self.order.channel)
