@@ -1,0 +1,44 @@
+"""What every command shares of its command line.
+
+Invariant: an option that several commands have is written once, here, and so means the same
+everywhere. This module must never do what an option asks for.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from console.terminal import BadInput
+
+DEFAULT_TARGET: Final = "127.0.0.1:50051"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout, and ask nothing.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Everywhere:
+    """What stands before the command: `oms --target … command`."""
+
+    target: str
+
+
+def target_of(ctx: typer.Context) -> str:
+    """The orchestrator that a command talks to."""
+    found = ctx.find_object(Everywhere)
+    return DEFAULT_TARGET if found is None else found.target
+
+
+def parse_moment(text: str) -> Timestamp:
+    """A time as ISO 8601 writes it; one without a zone is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+        stamp = Timestamp()
+        stamp.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise BadInput(
+            f'"{text}" is not a time: write it as 2026-11-23T05:32 (UTC) or 2026-11-23T05:32+01:00.'
+        ) from None
+    return stamp
