@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import grpc.aio
+import pytest
 from google.protobuf.json_format import MessageToDict
 
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
@@ -16,6 +17,12 @@ from tests.system.harness.process import Process
 from tests.system.harness.proxy import HeldReply, Hold
 from tests.system.harness.requests import order
 from tests.system.harness.system import System
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """A call that a test holds is not given up and made again."""
+    return {"OMS_ATTEMPT_TIMEOUT_SECONDS": "60"}
 
 
 async def ends_completed(system: System, request: StartOrderProcessRequest, hold: Hold) -> None:

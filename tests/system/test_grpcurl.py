@@ -124,7 +124,7 @@ async def test_every_offending_field_is_named_in_details_that_can_be_read(system
     assert GRPCURL_FAILED + grpc.StatusCode.INVALID_ARGUMENT.value[0] == refused.exit_code
     error = json.loads(refused.err[refused.err.index("{") :])
     details = {it["@type"].rpartition("/")[2]: it for it in error["details"]}
-    violations = details["google.rpc.BadRequest"]["fieldViolations"]
+    violations = details["google.rpc.BadRequest"]["field_violations"]
     named = {it["field"] for it in violations}
     assert {"customer_id", "items", "payment_method", "delivery_address"} == named
 

@@ -33,6 +33,12 @@ def by_road() -> Collection[str]:
     return ()
 
 
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """The process deadline is the default, a minute; pauses are short so that the tests are."""
+    return {"OMS_STEP_BACKOFF_SECONDS_MAX": "1"}
+
+
 async def all_completed(system: System, processes: list[OrderProcess]) -> None:
     settled = await asyncio.gather(*map(system.orchestrator.until_settled, processes))
     assert {ORDER_PROCESS_STATE_COMPLETED} == {it.state for it in settled}
