@@ -21,6 +21,7 @@ from chassis.statuses import WireError, read_error
 from oms.common.v1 import money_pb2
 from oms.payment.v1 import payment_pb2, payment_service_pb2_grpc
 from oms.payment.v1 import payment_service_pb2 as pb
+from payment_svc.asks import Asks
 from payment_svc.sandbox.gateway import SandboxGateway
 from payment_svc.sandbox.ledger import Balance
 from payment_svc.sandbox.store import LedgerView, open_ledger_view
@@ -65,7 +66,8 @@ class Desk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.crash()
+        if self._running is not None:
+            await self.crash()
 
     async def restart(self) -> None:
         """Starts the service on the files as they are, with every gate open."""
@@ -89,16 +91,17 @@ class Desk:
             )
             await self.servicer.start()
             stack.push_async_callback(self.servicer.close)
-            server = Server(
+            self.server = server = Server(
                 listen="127.0.0.1:0",
                 hosted=[Hosted(name=SERVICE, add=self._add)],
                 drain_grace_seconds=0.0,
                 message_bytes_max=4 * 1024 * 1024,
             )
             await server.start()
-            stack.push_async_callback(server.stop)
             self.channel = open_channel(server.address)
             stack.push_async_callback(self.channel.close)
+            # Before the channel: callers learn it from the server.
+            stack.push_async_callback(server.stop)
             self.stub = payment_service_pb2_grpc.PaymentServiceStub(self.channel)
             self._running = stack.pop_all()
 
@@ -107,6 +110,14 @@ class Desk:
         assert self._running is not None
         running, self._running = self._running, None
         await running.aclose()
+
+    async def until_idle(self) -> None:
+        """Waits until no handler runs: every call has been answered, or was noticed to be gone."""
+        await self.server._faults.idle()
+
+    @property
+    def asks(self) -> Asks:
+        return self.servicer._payments.asks
 
     def _add(self, server: grpc.aio.Server) -> None:
         payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(self.servicer, server)

@@ -44,6 +44,7 @@ class GatedGateway(PaymentGateway):
         self._gates: dict[tuple[str, Kind, Way], Gate] = {}
         self._failures: dict[tuple[str, Kind, Way], list[Exception]] = {}
         self.asked: list[tuple[str, Kind]] = []
+        self._heard = asyncio.Condition()
 
     def shut(self, payment_id: str, kind: Kind, way: Way) -> Gate:
         """Shuts a gate, for this payment alone."""
@@ -71,6 +72,11 @@ class GatedGateway(PaymentGateway):
         """How often this was asked."""
         return self.asked.count((payment_id, kind))
 
+    async def until_asked(self, payment_id: str, kind: Kind, *, times: int = 1) -> None:
+        """Waits until this was asked so often."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: self.count(payment_id, kind) >= times)
+
     def knows(self, method: str) -> bool:
         return self._behind.knows(method)
 
@@ -94,6 +100,8 @@ class GatedGateway(PaymentGateway):
 
     async def _there(self, payment_id: str, kind: Kind) -> None:
         self.asked.append((payment_id, kind))
+        async with self._heard:
+            self._heard.notify_all()
         await self._pass(payment_id, kind, Way.THERE)
 
     async def _pass(self, payment_id: str, kind: Kind, way: Way) -> None:
