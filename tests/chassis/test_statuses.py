@@ -157,6 +157,16 @@ def test_whatever_a_fault_holds_its_status_fits_into_what_a_client_takes(
     assert len(rejected.message) <= MESSAGE_LENGTH_MAX
 
 
+@pytest.mark.parametrize("character", ["x", "%", "é", "✗", "👩"])
+def test_the_most_that_a_fault_can_hold_fits_into_what_a_client_takes(character: str) -> None:
+    longest = character * 5_000
+    rejected = Rejected("R" * 63, longest, metadata={f"key{n}": longest for n in range(100)})
+    invalid = Invalid([Violation(field=longest, description=longest)] * 1_000)
+    assert on_the_wire_bytes(to_status(rejected)) < CLIENT_TAKES_BYTES
+    assert on_the_wire_bytes(to_status(invalid)) < CLIENT_TAKES_BYTES
+    assert to_status(rejected).message.endswith("…")
+
+
 @given(any_text)
 def test_a_sanitised_text_is_short_and_on_one_line(text: str) -> None:
     clean = sanitised(text)
