@@ -1,10 +1,11 @@
 """The orchestrator in front of the three real participants."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from oms.common.v1.money_pb2 import Money
 from oms.delivery.v1 import delivery_pb2
 from oms.delivery.v1 import delivery_service_pb2 as delivery_api
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
@@ -17,13 +18,13 @@ from tests.orchestrator.edge.harness.town import Town
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def town(tmp_path_factory: "pytest.TempPathFactory") -> AsyncIterator[Town]:
+async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     async with Town(tmp_path_factory.mktemp("town")) as town:
         yield town
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def office(town: Town, tmp_path_factory: "pytest.TempPathFactory") -> AsyncIterator[Office]:
+async def office(town: Town, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
     async with Office(tmp_path_factory.mktemp("office"), town.targets) as office:
         yield office
 
@@ -105,9 +106,7 @@ async def test_where_nobody_delivers_the_payment_is_given_back_before_the_order_
     process = await office.start("undeliverable", delivery_address=address("AQ"))
 
     assert process_pb.ORDER_PROCESS_STATE_CANCELLED == process.state
-    assert ["cancel_payment", "cancel_order"] == [
-        step.name for step in process.steps if step.undo
-    ]
+    assert ["cancel_payment", "cancel_order"] == [step.name for step in process.steps if step.undo]
     assert (
         "ORDER_STATE_CANCELLED",
         "PAYMENT_STATE_CANCELLED",
@@ -131,21 +130,21 @@ async def test_an_unknown_payment_method_is_for_the_payment_service_to_judge(
     )
 
 
-async def test_an_order_for_nothing_is_paid_with_nothing(town: Town, office: Office) -> None:
-    process = await office.start(
-        "free", items=[order_pb2.OrderItem(sku="GIFT", quantity=1)]
-    )
+async def test_an_order_for_nothing_is_paid_with_nothing(office: Office) -> None:
+    price = Money(currency_code="USD", minor_units=0)
+    gift = order_pb2.OrderItem(sku="GIFT", quantity=1, unit_price=price)
 
-    assert process.state == process_pb.ORDER_PROCESS_STATE_COMPLETED
+    process = await office.start("free", items=[gift])
+
+    assert process_pb.ORDER_PROCESS_STATE_COMPLETED == process.state
+    assert process.total == price
 
 
 async def test_a_completed_order_is_returned_delivery_first(town: Town, office: Office) -> None:
     completed = await office.start("returned")
 
     await office.cancel(completed.process_id, "does not fit")
-    process = await office.reaches(
-        completed.process_id, process_pb.ORDER_PROCESS_STATE_CANCELLED
-    )
+    process = await office.reaches(completed.process_id, process_pb.ORDER_PROCESS_STATE_CANCELLED)
 
     assert ["cancel_delivery", "cancel_payment", "cancel_order"] == [
         step.name for step in process.steps if step.undo

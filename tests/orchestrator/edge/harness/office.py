@@ -11,8 +11,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-import grpc.aio
-
 from chassis.channels import open_channel
 from chassis.clock import Clock, SystemClock
 from chassis.ids import IdSource
@@ -93,7 +91,7 @@ class Office:
             },
             clock=self._clock,
             ids=IdSource(self._clock),
-            random=random.Random(7).random,
+            random=random.SystemRandom().random,
             policy=self._policy,
             process_deadline_seconds=self._process_deadline_seconds,
             return_window_seconds=self._return_window_seconds,
@@ -112,9 +110,7 @@ class Office:
         self.channel = open_channel(self.server.address)
         self._open.push_async_callback(self.channel.close)
         self.service = order_process_service_pb2_grpc.OrderProcessServiceStub(self.channel)
-        self.admin = order_process_admin_service_pb2_grpc.OrderProcessAdminServiceStub(
-            self.channel
-        )
+        self.admin = order_process_admin_service_pb2_grpc.OrderProcessAdminServiceStub(self.channel)
 
     async def drain(self, grace_seconds: float = 5.0) -> None:
         await self.server.drain(before_stop=lambda: self.orchestrator.drain(grace_seconds))
@@ -191,6 +187,8 @@ def order(request_id: str, **changes: object) -> pb.StartOrderProcessRequest:
         payment_method="pm_card_visa",
         delivery_address=address(),
     )
+    for field in changes:
+        request.ClearField(field)  # type: ignore[arg-type]  # fields by name
     request.MergeFrom(pb.StartOrderProcessRequest(**changes))  # type: ignore[arg-type]  # fields by name
     return request
 
@@ -203,4 +201,3 @@ def address(country_code: str = "US") -> Address:
         postal_code="94105",
         country_code=country_code,
     )
-

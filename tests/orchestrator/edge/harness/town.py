@@ -90,9 +90,7 @@ class Town:
         couriers = SqlCourierBook()
         with database.engine.begin() as connection:
             couriers.fill(connection, capacity=1_000, now_us=self._clock.now_us())
-        servicer = delivery_servicer.build(
-            database, self._clock, IdSource(self._clock), couriers
-        )
+        servicer = delivery_servicer.build(database, self._clock, IdSource(self._clock), couriers)
         await servicer.start()
         stack.push_async_callback(servicer.close)
         self.delivery = delivery_service_pb2_grpc.DeliveryServiceStub(
