@@ -125,11 +125,11 @@ class SqlSagaLog:
             self._in_doubt.pop(settled, None)
         return claimed
 
-    async def next_due_us(self, owner: str) -> int | None:  # noqa: ARG002 - on one database file it does not depend on who asks
-        """When the first process that nobody runs falls due; long ago, where some are in doubt."""
+    async def next_due_us(self, owner: str) -> int | None:
+        """When the first process that nobody runs falls due; long ago, if it is in doubt."""
         if self._in_doubt:
             return 0
-        return await self._read(sql_reads.next_due_us)
+        return await self._read(partial(sql_reads.next_due_us, owner=owner))
 
     async def release(self, *, process_id: str, epoch: int, due_time_us: int) -> None:
         """Gives a waiting process back, to be claimed when it is due."""

@@ -146,8 +146,10 @@ def owned_by_others(connection: Connection, *, owner: str, limit: int) -> list[P
     return found
 
 
-def next_due_us(connection: Connection) -> int | None:
-    """When the first of the processes that nobody owns falls due."""
+def next_due_us(connection: Connection, *, owner: str) -> int | None:
+    """When the first of the processes that nobody runs falls due: long ago, if it is orphaned."""
+    if owned_by_others(connection, owner=owner, limit=1):
+        return 0
     first = next(_rows(connection, _RELEASED, limit=1), None)
     return None if first is None else first.due_time_us
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from orchestrator.saga_log.memory import MemorySagaLog
 from orchestrator.saga_log.protocol import SagaLog
+from orchestrator.saga_log.sql import SqlSagaLog
 
 OpenLog: TypeAlias = Callable[[Path], AbstractAsyncContextManager[SagaLog]]
 
@@ -22,4 +23,11 @@ async def memory(_: Path) -> AsyncIterator[SagaLog]:
     await log.close()
 
 
-LOGS: Mapping[str, OpenLog] = {"memory": memory}
+@asynccontextmanager
+async def sqlite(folder: Path) -> AsyncIterator[SagaLog]:
+    log = await SqlSagaLog.open(f"sqlite:///{folder}/orchestrator.db")
+    yield log
+    await log.close()
+
+
+LOGS: Mapping[str, OpenLog] = {"memory": memory, "sqlite": sqlite}
