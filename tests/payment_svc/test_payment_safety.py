@@ -1,0 +1,159 @@
+"""Each safety mechanism, in a scenario that holds with it and is seen to fail without it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oms.payment.v1 import payment_pb2 as m
+from payment_svc import domain, payments, servicer, settler
+from payment_svc.asks import Asks
+from payment_svc.domain import Content, Payment
+from payment_svc.sandbox.ledger import Kind
+from tests.payment_svc.harness.clock import ManualClock
+from tests.payment_svc.harness.desk import PATIENCE_SECONDS, Desk, refusal
+from tests.payment_svc.harness.gates import Gate, Way
+
+Scenario = Callable[[Path], Awaitable[None]]
+
+
+async def reached(gate: Gate) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await gate.reached.wait()
+
+
+async def idle(desk: Desk) -> None:
+    while desk.asks.under_way:
+        await asyncio.wait(set(desk.asks._running.values()))
+
+
+async def a_hold_that_a_crash_left_behind_is_released_by_a_cancel(folder: Path) -> None:
+    async with Desk(folder) as desk:
+        gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.BACK)
+        caller = asyncio.create_task(desk.create("pay_1"))
+        await reached(gate)
+        await desk.crash()
+        await asyncio.gather(caller, return_exceptions=True)
+        await desk.restart()
+        assert m.PAYMENT_STATE_CANCELLED == (await desk.cancel_until_done("pay_1")).state
+        assert 0 == desk.balance("pay_1").on_hold
+
+
+async def a_create_that_comes_after_its_cancel_holds_nothing(folder: Path) -> None:
+    async with Desk(folder) as desk:
+        assert m.PAYMENT_STATE_CANCELLED == (await desk.cancel("pay_1")).state
+        assert "ALREADY_CANCELLED" == (await refusal(desk.create("pay_1"))).reason
+        assert 0 == desk.balance("pay_1").on_hold
+
+
+async def an_ask_goes_on_when_its_caller_leaves(folder: Path) -> None:
+    clock = ManualClock()
+    async with Desk(folder, clock=clock) as desk:
+        await clock.until_asleep(naps=1)
+        gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.THERE)
+        caller = asyncio.create_task(desk.create("pay_1"))
+        await reached(gate)
+        caller.cancel()
+        await asyncio.wait({caller})
+        await desk.until_idle()
+        gate.open()
+        await idle(desk)
+        assert m.PAYMENT_STATE_HELD == (await desk.get("pay_1")).state
+
+
+async def what_is_half_asked_is_settled_though_nobody_calls(folder: Path) -> None:
+    clock = ManualClock()
+    async with Desk(folder, clock=clock) as desk:
+        await clock.until_asleep(naps=1)
+        gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.THERE)
+        caller = asyncio.create_task(desk.create("pay_1"))
+        await reached(gate)
+        await desk.crash()
+        await asyncio.gather(caller, return_exceptions=True)
+        await desk.restart()
+        await clock.until_asleep(naps=2)
+        await idle(desk)
+        assert m.PAYMENT_STATE_HELD == (await desk.get("pay_1")).state
+
+
+async def confirms_at_once_are_one_question(folder: Path) -> None:
+    async with Desk(folder) as desk:
+        await desk.create("pay_1")
+        gate = desk.gateway.shut("pay_1", Kind.CAPTURE, Way.THERE)
+        callers = [asyncio.create_task(desk.confirm("pay_1")) for _ in range(3)]
+        await reached(gate)
+        # Behind those three there is one more, and it has been to the database.
+        await desk.create("pay_2")
+        gate.open()
+        await asyncio.gather(*callers)
+        assert 1 == desk.gateway.count("pay_1", Kind.CAPTURE)
+
+
+def ask_before_the_intent_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AsksFirst(payments.Payments):
+        async def create(self, payment_id: str, content: Content) -> Payment:
+            await self.asks._gateway.hold(payment_id, content.amount, content.payment_method)
+            return await super().create(payment_id, content)
+
+    monkeypatch.setattr(servicer, "Payments", AsksFirst)
+
+
+def leave_no_tombstone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ForgetsTheUnknown(payments.Payments):
+        async def cancel(self, payment_id: str) -> Payment:
+            if await self._read(payment_id) is None:
+                return domain.cancel(None, payment_id, self._clock.now_us())
+            return await super().cancel(payment_id)
+
+    monkeypatch.setattr(servicer, "Payments", ForgetsTheUnknown)
+
+
+def ask_in_the_task_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answered(self: Asks, payment: Payment, *, just_stored: bool) -> Payment:
+        outcome = await self._run(payment.payment_id, payment if just_stored else None)
+        assert isinstance(outcome, Payment)
+        return outcome
+
+    monkeypatch.setattr(Asks, "answered", answered)
+
+
+def settle_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def walk(self: settler.Settler, *, due_by_us: int) -> None:
+        del self, due_by_us
+
+    monkeypatch.setattr(settler.Settler, "walk", walk)
+
+
+SCENARIOS: list[tuple[Scenario, Callable[[pytest.MonkeyPatch], None]]] = [
+    (
+        a_hold_that_a_crash_left_behind_is_released_by_a_cancel,
+        ask_before_the_intent_is_stored,
+    ),
+    (a_create_that_comes_after_its_cancel_holds_nothing, leave_no_tombstone),
+    (an_ask_goes_on_when_its_caller_leaves, ask_in_the_task_of_the_caller),
+    (what_is_half_asked_is_settled_though_nobody_calls, settle_nothing),
+    (confirms_at_once_are_one_question, ask_in_the_task_of_the_caller),
+]
+
+
+def name_of(value: Any) -> str:
+    return str(value.__name__)
+
+
+@pytest.mark.parametrize("scenario", [scenario for scenario, _ in SCENARIOS], ids=name_of)
+async def test_it_holds(tmp_path: Path, scenario: Scenario) -> None:
+    await scenario(tmp_path)
+
+
+@pytest.mark.parametrize(("scenario", "plant"), SCENARIOS, ids=name_of)
+async def test_it_would_be_seen_to_fail(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: Scenario,
+    plant: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        await scenario(tmp_path)
