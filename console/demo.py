@@ -52,7 +52,7 @@ def demo(*, as_json: AsJson = False) -> None:
     if wrong:
         raise typer.Exit(Exit.FAILED)
     terminal.say(
-        Text("All three ended as they should. Try it yourself: make run", style="bold green")
+        Text("\nAll three ended as they should. Try it yourself: make run", style="bold green")
     )
 
 
@@ -143,9 +143,9 @@ async def _show(
     ends = await ended(fleet.addresses, process)
     now = rendering.now()
     terminal.say(
-        Padding(rendering.process_heading(process, at=now), (0, 0, 1, 2)),
-        Padding(rendering.steps_table(process, at=now), (0, 0, 1, 2)),
-        Padding(_ends(ends), (0, 0, 0, 2)),
+        Padding(rendering.process_heading(process, at=now), (0, 0, 1, 2), expand=False),
+        Padding(rendering.steps_table(process, at=now), (0, 0, 1, 2), expand=False),
+        Padding(_ends(ends), (0, 0, 0, 2), expand=False),
     )
     return Shown(
         order=order, process=process, ended=ends, differences=differences(order, process, ends)
@@ -155,7 +155,8 @@ async def _show(
 def _ends(ends: Ended) -> Text:
     text = Text()
     for name, state in ends.states().items():
-        text.append(f"{name} ", style="dim").append(state, style="bold").append("    ")
+        text.append("    " if text else "")
+        text.append(f"{name} ", style="dim").append(state, style="bold")
     return text
 
 

@@ -39,7 +39,7 @@ async def shown(terminal: Terminal, run: Run, file: BinaryIO) -> AsyncIterator[N
 async def _draw(terminal: Terminal, run: Run, file: BinaryIO) -> None:
     size = _size(file)
     bar = Progress(
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=24, complete_style="cyan", finished_style="green"),
         TaskProgressColumn(),
         TextColumn("{task.description}"),
         TimeElapsedColumn(),

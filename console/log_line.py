@@ -32,7 +32,7 @@ def compact(line: str) -> Text:
         return Text(plain(line))
     level = str(record.get("level", ""))
     style = _LEVEL_STYLES.get(level, "")
-    text = Text(_time(record.get("timestamp")), style="dim")
+    text = Text().append(_time(record.get("timestamp")), style="dim")
     text.append(f"{level.ljust(7)}  " if style else "", style=style)
     text.append(plain(str(record.get("event", ""))), style=style)
     for name, value in record.items():

@@ -195,17 +195,30 @@ def read_request(path: str) -> StartOrderProcessRequest:
 
 def _run(terminal: Terminal, ordering: Ordering) -> Exit:
     progress = Progress(terminal, f"request {ordering.request.request_id}")
-    with progress.shown():
-        process = asyncio.run(_place(ordering, progress))
+    try:
+        with progress.shown():
+            process = asyncio.run(_place(ordering, progress))
+    except CallFailed as failed:
+        if failed.passing and not terminal.as_json:
+            same = f"--request-id {ordering.request.request_id}"
+            terminal.note(f"Whether it was accepted is not known. To ask again safely: {same}")
+        raise
+    except KeyboardInterrupt:
+        if progress.process is not None:
+            terminal.note(_goes_on(progress.process))
+        raise
     terminal.document({"process": as_dict(process)})
-    if process.state in RESTING:
-        terminal.say(rendering.process_detail(process, at=rendering.now()))
-    else:
-        terminal.say(rendering.process_heading(process, at=rendering.now()))
-        terminal.say(f"It goes on by itself. See it with: oms process watch {process.process_id}")
+    show = rendering.process_detail if ordering.wait else rendering.process_heading
+    terminal.say(show(process, at=rendering.now()))
+    if process.state not in RESTING:
+        terminal.say(_goes_on(process))
     if not ordering.wait:
         return Exit.DONE
     return exits.of_process(process)
+
+
+def _goes_on(process: OrderProcess) -> str:
+    return f"It goes on by itself. See it with: oms process watch {process.process_id}"
 
 
 async def _place(ordering: Ordering, progress: Progress) -> OrderProcess:

@@ -29,7 +29,7 @@ class Progress:
         self._doing = doing
         self._tells_steps = tells_steps and not terminal.as_json
         self._moves = terminal.out.is_terminal and not terminal.as_json
-        self._process: pb.OrderProcess | None = None
+        self.process: pb.OrderProcess | None = None
         self._away: CallFailed | None = None
         self._told_away = False
         self._told: dict[tuple[str, int], pb.OrderProcessStepState.ValueType] = {}
@@ -51,9 +51,9 @@ class Progress:
 
     def saw(self, process: pb.OrderProcess) -> None:
         """The process is now so."""
-        if self._told_away:
+        if self._told_away and not self._terminal.as_json:
             self._terminal.note("It answers again.")
-        self._process, self._away, self._told_away = process, None, False
+        self.process, self._away, self._told_away = process, None, False
         if not self._moves:
             self._tell_steps(process)
 
@@ -67,11 +67,11 @@ class Progress:
 
     def _drawn(self) -> RenderableType:
         parts: list[RenderableType] = []
-        if self._process is not None:
+        if self.process is not None:
             now = rendering.now()
-            parts.append(rendering.process_heading(self._process, at=now))
-            parts.append(Padding(rendering.steps_table(self._process, at=now), (1, 0, 1, 2)))
-        if self._process is None or self._process.state not in RESTING:
+            parts.append(rendering.process_heading(self.process, at=now))
+            parts.append(Padding(rendering.steps_table(self.process, at=now), (1, 0, 1, 2)))
+        if self.process is None or self.process.state not in RESTING:
             self._spinner.update(text=Text(self._doing, style="dim"))
             parts.append(self._spinner)
         if self._away is not None:

@@ -121,7 +121,7 @@ def steps_table(process: pb.OrderProcess, *, at: Timestamp) -> Table:
         began = between(process.create_time, step.start_time)
         took = between(step.start_time, step.end_time if step.HasField("end_time") else at)
         table.add_row(
-            Text(_STEP_MARKS.get(name, " "), style=style),
+            Text(_mark(step), style=style),
             Text(plain(step.name)),
             Text(name.lower().replace("_", " "), style=style),
             str(step.attempts),
@@ -136,16 +136,16 @@ def process_detail(process: pb.OrderProcess, *, at: Timestamp) -> Group:
     """One process, whole."""
     return Group(
         process_heading(process, at=at),
-        Padding(_facts(process), (0, 0, 0, 2)),
+        Padding(_facts(process), (0, 0, 0, 2), expand=False),
         Text(),
-        Padding(steps_table(process, at=at), (0, 0, 0, 2)),
+        Padding(steps_table(process, at=at), (0, 0, 0, 2), expand=False),
         *_endings(process),
     )
 
 
 def process_heading(process: pb.OrderProcess, *, at: Timestamp) -> Text:
     """The id, the state, and since when."""
-    heading = Text(plain(process.process_id), style="bold").append("  ")
+    heading = Text().append(plain(process.process_id), style="bold").append("  ")
     heading.append_text(state_text(process.state))
     if process.HasField("end_time"):
         took = between(process.create_time, process.end_time)
@@ -197,7 +197,7 @@ def parked_table(processes: Iterable[pb.OrderProcess]) -> Table:
 
 def event_line(event: pb.OrderProcessEvent) -> Text:
     """One event of a history, on one line."""
-    line = Text(f"{event.revision:>3}  ", style="dim")
+    line = Text().append(f"{event.revision:>3}  ", style="dim")
     line.append(f"{clock_time(event.event_time)}  ", style="dim")
     kind = kind_name(event.kind)
     style = STATE_STYLES.get(kind.upper(), "")
@@ -220,7 +220,7 @@ def event_line(event: pb.OrderProcessEvent) -> Text:
 def step_line(step: pb.OrderProcessStep, *, at: Timestamp) -> Text:
     """One step on one line, for where nothing can be drawn over."""
     name = step_state_name(step.state)
-    line = Text(f"{_STEP_MARKS.get(name, ' ')} {plain(step.name)}", style="").append("  ")
+    line = Text(f"{_mark(step)} {plain(step.name)}").append("  ")
     line.append(name.lower().replace("_", " "), style=_STEP_STYLES.get(name, ""))
     tries = "1 try" if step.attempts == 1 else f"{step.attempts} tries"
     took = between(step.start_time, step.end_time if step.HasField("end_time") else at)
@@ -257,17 +257,23 @@ def _endings(process: pb.OrderProcess) -> list[RenderableType]:
         failure = process.failure
         at = Text(f"{plain(failure.step)}: " if failure.step else "")
         why = _why(failure.code, failure.reason, failure.message)
-        table.add_row("turned back at", at.append_text(why))
+        table.add_row("turned back", at.append_text(why))
     if process.HasField("parking"):
         parking = process.parking
         at = Text(f"{plain(parking.step)}: " if parking.step else "")
         why = _why(parking.code, parking.reason, parking.message)
-        table.add_row("parked at", at.append_text(why))
+        table.add_row("parked", at.append_text(why))
     for resolution in process.resolved_by_hand:
         said = f"{plain(resolution.step)}: {plain(resolution.reason)}"
         by = f"  {plain(resolution.requested_by)}, {moment(resolution.resolve_time)}"
         table.add_row("done by hand", Text(said).append(by, style="dim"))
-    return [Text(), Padding(table, (0, 0, 0, 2))] if table.row_count else []
+    return [Text(), Padding(table, (0, 0, 0, 2), expand=False)] if table.row_count else []
+
+
+def _mark(step: pb.OrderProcessStep) -> str:
+    if step.undo and step.state == pb.ORDER_PROCESS_STEP_STATE_SUCCEEDED:
+        return "↩"
+    return _STEP_MARKS.get(step_state_name(step.state), " ")
 
 
 def _why(code: str, reason: str, message: str) -> Text:

@@ -114,13 +114,18 @@ class Supervisor:
             asyncio.create_task(kill.wait()),
             asyncio.create_task(self._watch_start()),
         ]
+        why = ""
         try:
             done, _ = await asyncio.wait([*keepers, *waits], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except CannotRun as problem:
+            why = str(problem)
+            raise
         finally:
             for wait in waits:
                 wait.cancel()
+            self._report(Happening(kind=Kind.STOPPING, text=why))
             await self._stop(kill)
             # A keeper's own error was raised above; here they only have to be over.
             await asyncio.gather(*keepers, *waits, return_exceptions=True)
@@ -214,7 +219,6 @@ class Supervisor:
         await asyncio.Event().wait()
 
     async def _stop(self, kill: asyncio.Event) -> None:
-        self._report(Happening(kind=Kind.STOPPING))
         for number in sorted({it.service.stops_in_round for it in self._kept}):
             round_ = [it for it in self._kept if it.service.stops_in_round == number]
             for kept in round_:

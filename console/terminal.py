@@ -91,9 +91,9 @@ class Terminal:
             self.note("`oms up` starts the services; --target or OMS_TARGET names another place.")
 
     def refuse(self, message: str) -> None:
-        """Says that something cannot be done, without any server having been asked."""
+        """Says that something cannot be done, without a server having said so."""
         if self.as_json:
-            wrong = {"error": {"code": "BAD_INPUT", "message": message}}
+            wrong = {"error": {"message": message}}
             self.err.file.write(json.dumps(wrong, ensure_ascii=False) + "\n")
         else:
             self.note(message, style="red")

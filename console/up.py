@@ -89,9 +89,15 @@ def up(
         showing = Showing(terminal, fleet, quiet_logs=quiet_logs)
         try:
             check_ports(listens)
-            asyncio.run(_run(fleet, environ, showing, Patience(stop_seconds=stop_timeout)))
         except CannotRun as problem:
             terminal.refuse(str(problem))
+            raise typer.Exit(Exit.CONFIGURATION) from None
+        try:
+            asyncio.run(_run(fleet, environ, showing, Patience(stop_seconds=stop_timeout)))
+        except CannotRun as problem:
+            # A person was told when it happened.
+            if as_json:
+                terminal.refuse(str(problem))
             raise typer.Exit(Exit.CONFIGURATION) from None
 
 
@@ -159,9 +165,11 @@ class Showing:
             self._terminal.line(self._document(it))
             return
         if it.name:
-            name = Text(it.name.ljust(_NAME_WIDTH) + "  ", style=_NAME_STYLES.get(it.name, ""))
-            self._terminal.out.print(name.append_text(self._text(it)), soft_wrap=True)
+            line = Text().append(it.name.ljust(_NAME_WIDTH), style=_NAME_STYLES.get(it.name, ""))
+            self._terminal.out.print(line.append("  ").append_text(self._text(it)), soft_wrap=True)
         elif it.kind is Kind.STOPPING:
+            if it.text:
+                self._terminal.note(it.text, style="bold red")
             self._terminal.say(Text("Stopping; once more kills.", style="dim"))
         elif it.kind is Kind.STOPPED:
             self._terminal.say(Text("Stopped.", style="dim"))
@@ -204,6 +212,8 @@ class Showing:
             case Kind.DIED:
                 document |= {"code": it.code, "message": it.text}
                 document["restart_in_seconds"] = it.restart_in_seconds
+            case Kind.STOPPING if it.text:
+                document["message"] = it.text
             case Kind.STOPPING | Kind.STOPPED | Kind.KILLED:
                 pass
         return document
