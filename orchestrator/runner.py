@@ -44,8 +44,8 @@ from orchestrator.saga_log.protocol import (
 
 __all__ = ["Action", "ActionCall", "ActionReply", "Runner"]
 
-SET_ASIDE_SECONDS: Final = 60.0
-"""How long a process that the program failed on is left alone."""
+SET_ASIDE_SECONDS: Final = 10.0
+"""How long a process that the program failed on, or cannot read, is left alone."""
 
 LOG_RETRIES: Final = RetryPolicy(floor_seconds=0.05, cap_seconds=5.0)
 

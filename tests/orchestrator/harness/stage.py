@@ -9,7 +9,7 @@ same commands, in every test.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from chassis.faults import Unavailable
@@ -18,7 +18,7 @@ from orchestrator.feed import Feed
 from orchestrator.recovery import Recovery
 from orchestrator.runner import Runner
 from orchestrator.saga.code import Code
-from orchestrator.saga.definition import Definition
+from orchestrator.saga.definition import Definition, Policy
 from orchestrator.saga.events import (
     AttemptBegan,
     CancelRequested,
@@ -103,6 +103,11 @@ class Stage:
         self._undisturbed = False
         self._drawn = 0
         self._under_way: set[asyncio.Task[None]] = set()
+
+    def define(self, policy: Policy) -> None:
+        """Has the saga be of another patience."""
+        self.definition = replace(self.definition, policy=policy)
+        self.definitions = {self.definition.key: self.definition}
 
     # Orchestrators.
 
