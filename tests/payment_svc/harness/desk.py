@@ -4,8 +4,10 @@ Invariant: after `crash` nothing of the service runs any more, as if its process
 files stay, and `restart` opens them anew.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,11 +24,12 @@ from oms.common.v1 import money_pb2
 from oms.payment.v1 import payment_pb2, payment_service_pb2_grpc
 from oms.payment.v1 import payment_service_pb2 as pb
 from payment_svc.asks import Asks
+from payment_svc.payments import Payments
 from payment_svc.sandbox.gateway import SandboxGateway
 from payment_svc.sandbox.ledger import Balance
 from payment_svc.sandbox.store import LedgerView, open_ledger_view
 from payment_svc.servicer import SERVICE, build
-from payment_svc.store import MIGRATIONS
+from payment_svc.store import MIGRATIONS, select_half_asked
 from tests.payment_svc.harness.gates import GatedGateway
 
 AMOUNT = 2_500
@@ -45,12 +48,14 @@ class Desk:
         slow_seconds: float = 90.0,
         gateway_timeout_seconds: float = 30.0,
         settle_interval_seconds: float = 0.01,
+        serve: bool = True,
     ) -> None:
         self.folder = folder
         self.clock = clock or SystemClock()
         self._slow_seconds = slow_seconds
         self._gateway_timeout_seconds = gateway_timeout_seconds
         self._settle_interval_seconds = settle_interval_seconds
+        self._serves = serve
         self._running: AsyncExitStack | None = None
 
     @property
@@ -91,19 +96,23 @@ class Desk:
             )
             await self.servicer.start()
             stack.push_async_callback(self.servicer.close)
-            self.server = server = Server(
-                listen="127.0.0.1:0",
-                hosted=[Hosted(name=SERVICE, add=self._add)],
-                drain_grace_seconds=0.0,
-                message_bytes_max=4 * 1024 * 1024,
-            )
-            await server.start()
-            self.channel = open_channel(server.address)
-            stack.push_async_callback(self.channel.close)
-            # Before the channel: callers learn it from the server.
-            stack.push_async_callback(server.stop)
-            self.stub = payment_service_pb2_grpc.PaymentServiceStub(self.channel)
+            if self._serves:
+                await self._serve(stack)
             self._running = stack.pop_all()
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        self.server = Server(
+            listen="127.0.0.1:0",
+            hosted=[Hosted(name=SERVICE, add=self._add)],
+            drain_grace_seconds=0.0,
+            message_bytes_max=4 * 1024 * 1024,
+        )
+        await self.server.start()
+        self.channel = open_channel(self.server.address)
+        stack.push_async_callback(self.channel.close)
+        # Before the channel: callers learn it from the server.
+        stack.push_async_callback(self.server.stop)
+        self.stub = payment_service_pb2_grpc.PaymentServiceStub(self.channel)
 
     async def crash(self) -> None:
         """Ends everything where it is: callers, handlers, asks, writers."""
@@ -116,8 +125,23 @@ class Desk:
         await self.server._faults.idle()
 
     @property
+    def payments(self) -> Payments:
+        """The use cases, for whoever calls without gRPC."""
+        return self.servicer._payments
+
+    @property
     def asks(self) -> Asks:
-        return self.servicer._payments.asks
+        return self.payments.asks
+
+    async def until_nothing_is_asked(self) -> None:
+        """Has all that is half asked settled, as the loop does, and waits until it is."""
+        while True:
+            while self.asks.under_way:
+                await asyncio.wait(set(self.asks._running.values()))
+            every = partial(select_half_asked, due_by_us=2**63 - 1, after="", limit=1)
+            if not await self.database.read(every):
+                return
+            await self.servicer._settler.walk(due_by_us=2**63 - 1)
 
     def _add(self, server: grpc.aio.Server) -> None:
         payment_service_pb2_grpc.add_PaymentServiceServicer_to_server(self.servicer, server)
