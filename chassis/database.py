@@ -213,6 +213,7 @@ def _sqlite_engine(
 ) -> sqlalchemy.Engine:
     engine = sqlalchemy.create_engine(
         url,
+        pool_timeout=BUSY_SECONDS,
         connect_args={
             "timeout": BUSY_SECONDS,
             # The driver begins nothing by itself: the listener below says when, and how.

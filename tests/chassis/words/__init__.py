@@ -1,0 +1,1 @@
+"""A store as small as can be, for the tests of what every store rests on."""
