@@ -88,9 +88,7 @@ async def channel(server: ScriptedParticipants) -> AsyncIterator[grpc.aio.Channe
 @pytest.fixture
 def participants(server: ScriptedParticipants) -> ScriptedParticipants:
     """The server, with nothing asked of it yet and nothing to say but OK."""
-    server.answers.clear()
-    for record in (server.calls, server.requests, server.metadata, server.deadlines):
-        record.clear()
+    server.forget()
     return server
 
 

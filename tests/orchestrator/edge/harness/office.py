@@ -17,6 +17,7 @@ from chassis.ids import IdSource
 from chassis.server import Server
 from oms.common.v1.address_pb2 import Address
 from oms.common.v1.money_pb2 import Money
+from oms.orchestrator.v1 import order_process_admin_service_pb2 as admin_pb
 from oms.orchestrator.v1 import (
     order_process_admin_service_pb2_grpc,
     order_process_service_pb2_grpc,
@@ -126,14 +127,14 @@ class Office:
         self.orchestrator._recovering = None
         await self._open.aclose()
 
-    async def start(self, request_id: str, **changes: object) -> process_pb.OrderProcess:
+    async def start(self, request_id: str, /, **changes: object) -> process_pb.OrderProcess:
         """Starts a process and waits until it is at rest."""
         response = await self.service.StartOrderProcess(
             order(request_id, **changes), timeout=PATIENCE_SECONDS
         )
         return response.process
 
-    async def accept(self, request_id: str, **changes: object) -> process_pb.OrderProcess:
+    async def accept(self, request_id: str, /, **changes: object) -> process_pb.OrderProcess:
         """Starts a process and does not wait for it."""
         response = await self.service.StartOrderProcess(
             order(request_id, return_immediately=True, **changes), timeout=PATIENCE_SECONDS
@@ -173,8 +174,37 @@ class Office:
         )
         return response.process
 
+    async def retry(
+        self, process: process_pb.OrderProcess, *, requested_by: str = "grace"
+    ) -> process_pb.OrderProcess:
+        """Has a parked process tried afresh, as it was seen."""
+        response = await self.admin.RetryOrderProcess(
+            admin_pb.RetryOrderProcessRequest(
+                process=seen(process), reason="it is well again", requested_by=requested_by
+            ),
+            timeout=PATIENCE_SECONDS,
+        )
+        [retried] = response.processes
+        return retried
 
-def order(request_id: str, **changes: object) -> pb.StartOrderProcessRequest:
+    async def resolve(
+        self, process: process_pb.OrderProcess, *, requested_by: str = "grace"
+    ) -> process_pb.OrderProcess:
+        """Says that a person has done the parked undo, as it was seen."""
+        response = await self.admin.ResolveOrderProcess(
+            admin_pb.ResolveOrderProcessRequest(
+                process=seen(process), reason="done by phone", requested_by=requested_by
+            ),
+            timeout=PATIENCE_SECONDS,
+        )
+        return response.process
+
+
+def seen(process: process_pb.OrderProcess) -> admin_pb.OrderProcessRevision:
+    return admin_pb.OrderProcessRevision(process_id=process.process_id, revision=process.revision)
+
+
+def order(request_id: str, /, **changes: object) -> pb.StartOrderProcessRequest:
     """An order that goes through, but for the changes."""
     request = pb.StartOrderProcessRequest(
         request_id=request_id,

@@ -212,6 +212,17 @@ class ScriptedParticipants:
     async def __aexit__(self, *_: object) -> None:
         await self._server.stop(None)
 
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """What to dial, under each participant's name."""
+        return dict.fromkeys(("order", "payment", "delivery"), self.address)
+
+    def forget(self) -> None:
+        """Nothing was asked, and there is nothing to say but OK."""
+        self.answers.clear()
+        for record in (self.calls, self.requests, self.metadata, self.deadlines):
+            record.clear()
+
     async def called(self, method: str, times: int = 1) -> None:
         """Returns once a method was called that often."""
         async with self._called:
