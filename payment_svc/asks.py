@@ -13,13 +13,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 import structlog
 
 from chassis import faults
 from chassis.clock import MICROSECONDS_PER_SECOND, Clock
-from chassis.entities import EntityWriter
+from chassis.entities import Transition
 from payment_svc.domain import Answer, Asking, Payment, Released, Unknown, settle
 from payment_svc.gateway import GatewayUnavailable, PaymentGateway
 
@@ -32,12 +32,20 @@ _log = structlog.get_logger(__name__)
 Outcome = Payment | faults.Fault
 
 
+class Change(Protocol):
+    """Changes a payment: see `records.PaymentRecords.change`."""
+
+    def __call__(self, payment_id: str, transition: Transition[Payment], /) -> Awaitable[Payment]:
+        """The payment as it is then, committed."""
+        ...
+
+
 class Asks:
     """The asks under way, by payment id. Belongs to one event loop.
 
     Args:
         gateway: Whom to ask.
-        writer: Stores answers.
+        change: Stores answers.
         read: Reads a payment.
         clock: Tells when to ask again.
         random: Draws from [0, 1), so that payments do not come back all at once.
@@ -50,7 +58,7 @@ class Asks:
         self,
         *,
         gateway: PaymentGateway,
-        writer: EntityWriter[Payment],
+        change: Change,
         read: Callable[[str], Awaitable[Payment | None]],
         clock: Clock,
         random: Callable[[], float],
@@ -59,7 +67,7 @@ class Asks:
         waiting_max: int = 4_096,
     ) -> None:
         self._gateway = gateway
-        self._writer = writer
+        self._change = change
         self._read = read
         self._clock = clock
         self._random = random
@@ -180,7 +188,7 @@ class Asks:
             return payment
         answer = await self._answer(payment, asked)
         now_us = self._clock.now_us()
-        settled = await self._writer.change(
+        settled = await self._change(
             payment_id, lambda current: settle(current, asked, answer, now_us)
         )
         if settled.asking is asked:

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from chassis.clock import Clock
-from chassis.database import Database
-from chassis.entities import EntityWriter
 from chassis.listings import Listing
-from payment_svc import domain, store
+from payment_svc import domain
 from payment_svc.asks import Asks
 from payment_svc.domain import Asking, Content, Payment, Refusal, Refused
 from payment_svc.gateway import PaymentGateway
+from payment_svc.records import PaymentRecords
 
 Transition: TypeAlias = Callable[[Payment | None], Payment]
 
@@ -25,20 +24,18 @@ class Payments:
 
     def __init__(
         self,
-        database: Database,
+        records: PaymentRecords,
         clock: Clock,
         gateway: PaymentGateway,
         *,
         random: Callable[[], float],
         gateway_timeout_seconds: float,
     ) -> None:
-        self._database = database
+        self._records = records
         self._clock = clock
-        self._table = store.table()
-        self._writer = EntityWriter(database.engine, self._table, name="payment")
         self.asks = Asks(
             gateway=gateway,
-            writer=self._writer,
+            change=records.change,
             read=self._read,
             clock=clock,
             random=random,
@@ -47,7 +44,7 @@ class Payments:
 
     async def start(self) -> None:
         """Starts the writer."""
-        await self._writer.start()
+        await self._records.start()
 
     async def drain(self, grace_seconds: float) -> None:
         """Lets the asks under way end within the grace; the others are for the next start."""
@@ -56,11 +53,11 @@ class Payments:
     async def close(self) -> None:
         """Gives up the asks under way, writes everything that was asked for, then ends."""
         await self.asks.drain(0.0)
-        await self._writer.close()
+        await self._records.close()
 
     async def failed(self) -> None:
         """Returns if the writer dies of a defect."""
-        await self._writer.failed()
+        await self._records.failed()
 
     async def create(self, payment_id: str, content: Content) -> Payment:
         """Holds an amount; answers once the gateway has.
@@ -131,11 +128,10 @@ class Payments:
         Raises:
             faults.Unavailable: The database could not be read.
         """
-        return await self._database.read(lambda it: store.select_payments(it, listing))
+        return await self._records.page(listing)
 
     async def _read(self, payment_id: str) -> Payment | None:
-        found = await self._database.read(lambda it: self._table.load(it, [payment_id]))
-        return found.get(payment_id)
+        return await self._records.read(payment_id)
 
     async def _write(self, payment_id: str, transition: Transition, asking: Asking) -> Payment:
         """Stores a transition; where its question is open then, waits for the answer to it."""
@@ -147,7 +143,7 @@ class Payments:
             changed = after is not before
             return after
 
-        payment = await self._writer.change(payment_id, observed)
+        payment = await self._records.change(payment_id, observed)
         if payment.asking is not asking:
             return payment
         payment = await self.asks.answered(payment, just_stored=changed)

@@ -22,6 +22,7 @@ from payment_svc import requests, views
 from payment_svc.domain import Refusal, Refused
 from payment_svc.gateway import PaymentGateway
 from payment_svc.payments import Payments
+from payment_svc.records import DatabaseRecords
 from payment_svc.settler import Settler
 
 SERVICE: Final = "oms.payment.v1.PaymentService"
@@ -165,12 +166,13 @@ def build(
         gateway_timeout_seconds: How long one question to it may take.
         settle_interval_seconds: How often questions without an answer are looked for.
     """
+    records = DatabaseRecords(database)
     payments = Payments(
-        database, clock, gateway, random=random, gateway_timeout_seconds=gateway_timeout_seconds
+        records, clock, gateway, random=random, gateway_timeout_seconds=gateway_timeout_seconds
     )
     settler = Settler(
         asks=payments.asks,
-        database=database,
+        records=records,
         clock=clock,
         interval_seconds=settle_interval_seconds,
     )

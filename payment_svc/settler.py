@@ -6,17 +6,15 @@ payment, or one bad round, never stops the loop. It must never wait for an answe
 would hold up the others.
 """
 
-from functools import partial
 from typing import Final
 
 import structlog
 
 from chassis import faults
 from chassis.clock import Clock
-from chassis.database import Database
 from chassis.validation import INT64_MAX
-from payment_svc import store
 from payment_svc.asks import Asks
+from payment_svc.records import PaymentRecords
 
 BATCH_MAX: Final = 100
 
@@ -27,10 +25,10 @@ class Settler:
     """Walks over what is half asked, a batch at a time, every `interval_seconds`."""
 
     def __init__(
-        self, *, asks: Asks, database: Database, clock: Clock, interval_seconds: float
+        self, *, asks: Asks, records: PaymentRecords, clock: Clock, interval_seconds: float
     ) -> None:
         self._asks = asks
-        self._database = database
+        self._records = records
         self._clock = clock
         self._interval_seconds = interval_seconds
 
@@ -55,10 +53,9 @@ class Settler:
         """
         after = ""
         while True:
-            query = partial(
-                store.select_half_asked, due_by_us=due_by_us, after=after, limit=BATCH_MAX
+            payment_ids = await self._records.half_asked(
+                due_by_us=due_by_us, after=after, limit=BATCH_MAX
             )
-            payment_ids = await self._database.read(query)
             for payment_id in payment_ids:
                 while not self._asks.nudge(payment_id):
                     await self._clock.sleep(self._interval_seconds)
