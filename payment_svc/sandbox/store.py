@@ -10,7 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from chassis.rows import Row, Statement
+from chassis.statements import Row, Statement
 from payment_svc.domain import Declined, Money, Release
 from payment_svc.sandbox.ledger import Balance, Entry, Kind, Misused, Question, balances, enter
 
@@ -59,8 +59,7 @@ class LedgerTable:
                 new.append(entry)
             answers.append(entry)
         if new:
-            rows = [self._insert.bind(_row_of(entry)) for entry in new]
-            connection.exec_driver_sql(self._insert.text, rows)
+            self._insert.run_many(connection, [_row_of(entry) for entry in new])
         return answers
 
     def _load(
@@ -72,9 +71,8 @@ class LedgerTable:
             wanted = ids[begin : begin + _IDS_MAX]
             # Few lengths, so few statements: padded to a power of two with an id that is wanted.
             count = max(2, 1 << (len(wanted) - 1).bit_length())
-            select = self._select(count)
             padded = (*wanted, *(wanted[-1:] * (count - len(wanted))))
-            for row in connection.exec_driver_sql(select.text, select.bind(padded)):
+            for row in self._select(count).select(connection, padded):
                 entry = _entry_of(row)
                 ledger[entry.payment_id][entry.kind] = entry
         return ledger
