@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+import structlog
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from chassis.server import CannotStart
+
+_log = structlog.get_logger(__name__)
 
 # Alembic's `op` is one proxy for the whole process: migrations take turns.
 _TURN = threading.Lock()
@@ -58,8 +61,17 @@ def migrate(connection: sqlalchemy.Connection, *, name: str, package: str) -> No
                     f"{name} database is at revision {revision}, which this release does not know; "
                     "start the release that wrote it, or restore a backup"
                 )
+        before = context.get_current_heads()
         with Operations.context(context):
             context.run_migrations()
+        after = context.get_current_heads()
+    if after != before:
+        _log.info(
+            "schema_migrated",
+            database=name,
+            before=", ".join(before) or "none",
+            after=", ".join(after),
+        )
 
 
 def _folder_of(package: str) -> Path:

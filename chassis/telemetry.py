@@ -48,6 +48,8 @@ def configure(
     root.addHandler(handler)
     root.setLevel(number)
     logging.captureWarnings(capture=True)
+    # Tells of its own workings; what a migration did is told by chassis.migrations.
+    logging.getLogger("alembic").setLevel(max(number, logging.WARNING))
 
 
 def _shared(service: str) -> Sequence[Processor]:
