@@ -1,4 +1,4 @@
-"""One payment service with its sandbox for the tests of a module, through pytest-grpc's fixtures."""
+"""A payment service with its sandbox for the tests of a module, by the fixtures of pytest-grpc."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
