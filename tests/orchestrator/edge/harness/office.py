@@ -151,16 +151,25 @@ class Office:
         self, process_id: str, *states: "process_pb.OrderProcessState.ValueType"
     ) -> process_pb.OrderProcess:
         """Follows a process until it is in one of these states."""
+        return await self.follow(process_id, lambda process: process.state in states)
+
+    async def waits(self, process_id: str) -> process_pb.OrderProcess:
+        """Follows a process until it pauses between two attempts."""
+        return await self.follow(process_id, lambda it: it.HasField("next_attempt_time"))
+
+    async def follow(
+        self, process_id: str, until: Callable[[process_pb.OrderProcess], bool]
+    ) -> process_pb.OrderProcess:
         call = self.service.WatchOrderProcess(
             pb.WatchOrderProcessRequest(process_id=process_id), timeout=PATIENCE_SECONDS
         )
         try:
             async for message in call:
-                if message.process.state in states and not await self._is_behind(message):
+                if until(message.process) and not await self._is_behind(message):
                     return message.process
         finally:
             call.cancel()
-        raise AssertionError(f"{process_id} was settled in another state")
+        raise AssertionError(f"{process_id} was settled before")
 
     async def _is_behind(self, message: pb.WatchOrderProcessResponse) -> bool:
         """Whether the history goes on already after this message."""
