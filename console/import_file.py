@@ -173,11 +173,11 @@ def _csv_rows(lines: Iterator[bytes]) -> Iterator[Row]:
             continue
         fields = dict(zip(header, values, strict=False))
         broken = ""
-        if len(values) != len(header):
-            broken = f"{len(header)} columns are expected, {len(values)} found"
-        elif any(_has_surrogates(value) for value in values):
+        if any(_has_surrogates(value) for value in values):
             broken = "it is not UTF-8"
             fields = {name: _readable(value) for name, value in fields.items()}
+        elif len(values) != len(header):
+            broken = f"{len(header)} columns are expected, {len(values)} found"
         yield Row(line=line, fields=fields, broken=broken)
 
 

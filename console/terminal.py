@@ -75,6 +75,10 @@ class Terminal:
         except BadInput as bad:
             self.refuse(str(bad))
             raise typer.Exit(Exit.BAD_INPUT) from None
+        except UnicodeEncodeError:
+            # What cannot be put into a message came from the command line, as bytes.
+            self.refuse("What was typed is not UTF-8.")
+            raise typer.Exit(Exit.BAD_INPUT) from None
         except KeyboardInterrupt:
             raise typer.Exit(Exit.INTERRUPTED) from None
 
