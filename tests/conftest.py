@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -19,6 +20,11 @@ from chassis.channels import open_channel
 from chassis.interceptors import FaultInterceptor
 
 GRACE_SECONDS = 5.0
+
+# The same examples in every run, on every machine: a test that failed fails again. The machines are
+# shared, so how long an example takes says nothing.
+hypothesis.settings.register_profile("oms", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("oms")
 
 
 class ServerUnderTest:

@@ -162,6 +162,9 @@ def test_wiring_is_done_in_main_alone(path: Path) -> None:
     calls = [
         node.lineno
         for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        # SQLAlchemy declares an index by making one.
+        and not (isinstance(node.value.func, ast.Name) and node.value.func.id == "Index")
     ]
     assert [] == calls
