@@ -184,6 +184,6 @@ async def test_a_setting_that_is_wrong_is_named() -> None:
 
 
 async def _answered(
-    stub: order_process_service_pb2_grpc.OrderProcessServiceAsyncStub,
+    stub: "order_process_service_pb2_grpc.OrderProcessServiceAsyncStub",
 ) -> process_pb.OrderProcess:
     return (await stub.StartOrderProcess(order("r1"))).process
