@@ -3,6 +3,8 @@
 Invariant: this is the one place that names commands. It must never do what one of them asks for.
 """
 
+import io
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -15,6 +17,10 @@ from console.options import DEFAULT_TARGET, Everywhere
 
 def main() -> None:
     """Runs the command that was typed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A stream that cannot show a character shows another, and no command fails of it.
+            stream.reconfigure(errors="replace")
     build()()
 
 

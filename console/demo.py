@@ -6,6 +6,7 @@ says. This module must never look anywhere but where any client can: at the serv
 
 import asyncio
 import os
+import signal
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ def demo(*, as_json: AsJson = False) -> None:
         except CannotRun as problem:
             terminal.refuse(str(problem))
             raise typer.Exit(Exit.CONFIGURATION) from None
+        except asyncio.CancelledError:
+            raise typer.Exit(Exit.INTERRUPTED) from None
     wrong = [line for it in shown for line in it.differences]
     terminal.document({"as_expected": not wrong, "orders": [_document(it) for it in shown]})
     for line in wrong:
@@ -100,6 +103,10 @@ async def _demo(terminal: Terminal, folder: Path) -> list[Shown]:
     stop = asyncio.Event()
     supervisor = Supervisor(fleet.services(environ), report=happened)
     running = asyncio.create_task(supervisor.run(stop, kill=asyncio.Event()))
+    # As Ctrl-C does; so that nothing is left behind either way.
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     try:
         with _waiting(
             terminal, "Starting the order, payment and delivery services and the orchestrator"

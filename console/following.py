@@ -57,12 +57,11 @@ async def follow(
         except CallFailed as failed:
             if not failed.passing:
                 raise
-            if failed.unanswered and failed.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                continue  # the watch's own end, not the server's silence
-            if not until.passed:
+            # A deadline is the watch's own end, and no sign of trouble.
+            if failed.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 trouble(failed)
-                pause = backoff.pause_seconds(asked_seconds=failed.retry_after_seconds)
-                await asyncio.sleep(min(pause, max(0.0, until.left_seconds)))
+            pause = backoff.pause_seconds(asked_seconds=failed.retry_after_seconds)
+            await asyncio.sleep(min(pause, max(0.0, until.left_seconds)))
         else:
             # It ended, though nothing said that it would: ask again, but not in a circle.
             await asyncio.sleep(backoff.pause_seconds())

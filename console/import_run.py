@@ -168,7 +168,7 @@ class Run:
             except CallFailed as failed:
                 if failed.code in _BARRED:
                     raise
-                defects += not _may_pass(failed)
+                defects += not failed.passing
                 if failed.code in _REFUSED or defects >= _DEFECT_TRIES_MAX:
                     self.tally.in_hand -= 1
                     self._refuse(_rejection(order, failed))
@@ -216,7 +216,9 @@ class Run:
 
     async def _wait_out(self, failed: CallFailed, backoff: Backoff) -> None:
         self._trouble(failed)
-        await asyncio.sleep(backoff.pause_seconds(asked_seconds=failed.retry_after_seconds))
+        pause = backoff.pause_seconds(asked_seconds=failed.retry_after_seconds)
+        # However long the server asks for: patience is ours.
+        await asyncio.sleep(min(pause, max(0.0, self.patience_left_seconds)))
 
     def _trouble(self, failed: CallFailed) -> None:
         self.trouble = failed
@@ -229,15 +231,6 @@ class Run:
     def _moved(self) -> None:
         self.trouble = None
         self._moved_at = self._monotonic()
-
-
-def _may_pass(failed: CallFailed) -> bool:
-    """Whether an error belongs to a server that is away, restarting or full."""
-    if failed.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        # Without a word from our server it is the library's: the message is too large,
-        # now and for ever.
-        return bool(failed.reason) or failed.retry_after_seconds is not None
-    return failed.passing
 
 
 def _rejection(order: Order, failed: CallFailed) -> Rejection:

@@ -199,10 +199,11 @@ def _run(terminal: Terminal, ordering: Ordering) -> Exit:
         with progress.shown():
             process = asyncio.run(_place(ordering, progress))
     except CallFailed as failed:
+        terminal.report(failed)
         if failed.passing and not terminal.as_json:
             same = f"--request-id {ordering.request.request_id}"
             terminal.note(f"Whether it was accepted is not known. To ask again safely: {same}")
-        raise
+        raise typer.Exit(failed.exit) from None
     except KeyboardInterrupt:
         if progress.process is not None:
             terminal.note(_goes_on(progress.process))

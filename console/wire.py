@@ -80,7 +80,11 @@ class CallFailed(Exception):  # noqa: N818 - named by what happened
 
     @property
     def passing(self) -> bool:
-        """Whether the same call may well succeed in a while."""
+        """Whether the same call may succeed in a while: the server is away, stopping or full."""
+        if self.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            # Without a word from our server it is the library's: the message is, and stays, too
+            # large.
+            return bool(self.reason) or self.retry_after_seconds is not None
         return self.code in _PASSING
 
     @property
@@ -124,7 +128,6 @@ _PASSING: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.ABORTED,
     }

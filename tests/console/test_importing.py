@@ -187,18 +187,41 @@ def test_an_import_that_is_interrupted_tells_how_far_it_came(
 def test_processes_that_outlast_their_call_are_looked_after_until_they_rest(
     orchestrator: FakeOrchestrator, tmp_path: Path
 ) -> None:
-    """No call is held for long here: the orchestrator answers before the processes rest."""
+    orchestrator.holds_seconds_max = 0
     file = written(tmp_path, ["pm_waits"] * 3)
     with start_oms("order", "import", str(file), "--json") as importing:
-        orchestrator.wait_for_calls("StartOrderProcess", 3)
-        orchestrator.stop()  # the calls that wait break off; each is made again
+        orchestrator.wait_for_calls("GetOrderProcess", 3)
+        orchestrator.stop()
         orchestrator.start()
-        orchestrator.wait_for_calls("StartOrderProcess", 6)
         for key in range(3):
             orchestrator.settle(f"spring/{key}", ORDER_PROCESS_STATE_COMPLETED)
         out, err = importing.communicate(timeout=60)
     assert 0 == importing.returncode, err
     assert 3 == json.loads(out)["completed"]
+    assert 3 == orchestrator.calls["StartOrderProcess"]
+
+
+def test_processes_that_never_rest_are_still_going_when_patience_ends(
+    orchestrator: FakeOrchestrator, tmp_path: Path
+) -> None:
+    orchestrator.holds_seconds_max = 0
+    methods = ["pm_waits", "pm_card_visa", "pm_waits"]
+    ran = imported(written(tmp_path, methods), "--json", "--patience", "0.3")
+    assert Exit.STILL_GOING is ran.exit
+    assert (3, 1, 2) == (ran.json["accepted"], ran.json["completed"], ran.json["still_going"])
+    assert ran.json["stopped"] is None
+
+
+def test_a_server_that_asks_for_a_day_does_not_get_it(
+    orchestrator: FakeOrchestrator, tmp_path: Path
+) -> None:
+    full = Fault(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason="OVERLOADED", retry_after_seconds=86_400
+    )
+    orchestrator.fail("StartOrderProcess", full, full)
+    ran = imported(written(tmp_path, ["pm_card_visa"]), "--patience", "0.3")
+    assert Exit.FAILED is ran.exit
+    assert "nothing has moved for 300 ms. No (OVERLOADED)." in ran.err
 
 
 @pytest.mark.usefixtures("orchestrator")

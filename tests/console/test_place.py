@@ -1,6 +1,7 @@
 """`oms order place`."""
 
 import json
+import signal
 from pathlib import Path
 
 import grpc
@@ -10,7 +11,7 @@ from console.exits import Exit
 from oms.common.v1.money_pb2 import Money
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
 from oms.orchestrator.v1.order_process_service_pb2 import StartOrderProcessRequest
-from tests.console.harness.command import Ran, oms
+from tests.console.harness.command import Ran, oms, start_oms
 from tests.console.harness.fake_orchestrator import AWAY, FakeOrchestrator, Fault
 
 ADDRESS = (
@@ -205,6 +206,25 @@ def test_a_process_that_outlasts_the_timeout_is_still_going() -> None:
     ran = place("--timeout", "0.5", method="pm_waits")
     assert Exit.STILL_GOING is ran.exit
     assert "It goes on by itself." in ran.out
+
+
+def test_an_order_that_is_interrupted_goes_on_and_that_is_told(
+    orchestrator: FakeOrchestrator,
+) -> None:
+    order = ("--customer", "c1", "--item", "BOOK:1:1.00", "--payment-method", "pm_waits")
+    with start_oms("order", "place", *order) as placing:
+        orchestrator.wait_for_calls("WatchOrderProcess", 1)
+        placing.send_signal(signal.SIGINT)
+        _, err = placing.communicate(timeout=60)
+    assert Exit.INTERRUPTED == placing.returncode
+    assert "It goes on by itself. See it with: oms process watch prc_" in err
+    assert "Traceback" not in err
+
+
+def test_a_message_that_is_too_large_is_not_sent_again(orchestrator: FakeOrchestrator) -> None:
+    orchestrator.fail("StartOrderProcess", Fault(code=grpc.StatusCode.RESOURCE_EXHAUSTED))
+    assert Exit.FAILED is place().exit
+    assert 1 == orchestrator.calls["StartOrderProcess"]
 
 
 def test_no_wait_answers_as_soon_as_it_is_accepted(orchestrator: FakeOrchestrator) -> None:

@@ -92,6 +92,7 @@ class FakeOrchestrator(OrderProcessServiceServicer, OrderProcessAdminServiceServ
         self.requests: defaultdict[str, list[Message]] = defaultdict(list)
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.every_nth_away = 0
+        self.holds_seconds_max = float("inf")
         self.changed = threading.Condition()
         self._server: grpc.Server | None = None
         self.start()
@@ -162,9 +163,9 @@ class FakeOrchestrator(OrderProcessServiceServicer, OrderProcessAdminServiceServ
                     ),
                 )
             if not at_once:
-                left = context.time_remaining() or 0
+                left = min((context.time_remaining() or 0) - 0.2, self.holds_seconds_max)
                 rests = lambda: kept.process.state in RESTING  # noqa: E731 - named for the reader
-                self.changed.wait_for(rests, timeout=max(0, left - 0.2))
+                self.changed.wait_for(rests, timeout=max(0, left))
             return service_pb.StartOrderProcessResponse(process=kept.process)
 
     def GetOrderProcess(  # noqa: N802 - the contract's name
