@@ -1,13 +1,15 @@
 """Logs: one structured line per event, on stdout.
 
 Invariant: every line, whoever wrote it, has the same keys, and the process_id where there is one.
-Must never: log a password in a URL, nor the values of a failed frame's variables.
+Must never: log a password in a URL, nor the values of a failed frame's variables; nor fail whoever
+logs, where a line cannot be written.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TextIO, cast
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -29,13 +31,14 @@ def configure(
     number = getattr(logging, level.upper())
     shared = _shared(service)
     rendered = _rendered(format)
+    sink = cast("TextIO", _Sink(sys.stdout))
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(sink),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -50,6 +53,25 @@ def configure(
     logging.captureWarnings(capture=True)
     # Tells of its own workings; what a migration did is told by chassis.migrations.
     logging.getLogger("alembic").setLevel(max(number, logging.WARNING))
+
+
+class _Sink:
+    """Standard output, whatever became of it: a full disk, a reader that has gone.
+
+    A line that cannot be written is lost. What it tells of goes on: nothing fails for its log.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _shared(service: str) -> Sequence[Processor]:

@@ -120,3 +120,19 @@ configure(service="order", level="info", format="json")
 log.info("odd", what={1, }, how=object)
 """)
     assert line["what"] == "{1}"
+
+
+async def test_a_line_that_cannot_be_written_is_lost_and_fails_nobody() -> None:
+    *_, last = await logged("""
+import os
+well = os.dup(1)
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+configure(service="order", level="info", format="json")
+log.info("lost")
+logging.getLogger("alembic").warning("lost too")
+os.dup2(well, 1)
+log.info("kept")
+""")
+    assert "kept" == last["event"]
