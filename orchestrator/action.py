@@ -80,7 +80,7 @@ async def attempt(action: Action, call: ActionCall) -> ActionReply:
         return ActionReply(code=Code.CANCELLED, reason="ACTION_CANCELLED")
     except Exception:  # noqa: BLE001 - whatever it is, the attempt has ended
         if overdue.expired():
-            _log.exception("action_overdue", action=call.action, attempt=call.attempt)
+            _log.error("action_overdue", action=call.action, attempt=call.attempt)
             return ActionReply(code=Code.DEADLINE_EXCEEDED, reason="ACTION_OVERDUE")
         _log.exception("action_failed", action=call.action, attempt=call.attempt)
         return ActionReply(code=Code.UNKNOWN, reason="ACTION_FAILED")

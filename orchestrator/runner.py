@@ -125,7 +125,7 @@ class Runner:
             faults.Unavailable: DRAINING, or LOG_UNAVAILABLE: then it may have been accepted.
         """
         if self._draining:
-            raise faults.Unavailable("DRAINING", "the server is stopping; send it again")
+            raise _draining()
         now_us = self._clock.now_us()
         started = Started(
             definition=definition.name,
@@ -149,7 +149,12 @@ class Runner:
             due_time_us=now_us,
             create_time_us=now_us,
         )
-        return await asyncio.shield(self._spawn(self._create(new, evolve(state, intent), call)))
+        creating = self._spawn(self._create(new, evolve(state, intent), call))
+        # Whoever stops waiting for it does not cancel it.
+        await asyncio.wait((creating,))
+        if creating.cancelled():
+            raise _draining()
+        return creating.result()
 
     def launch(self, stored: StoredProcess) -> None:
         """Takes over a process that was claimed.
@@ -398,3 +403,7 @@ class Runner:
 
     def _log_pause_seconds(self, misses: int) -> float:
         return LOG_RETRIES.pause_seconds(attempt=misses, fraction=self._random())
+
+
+def _draining() -> faults.Unavailable:
+    return faults.Unavailable("DRAINING", "the server is stopping; send it again")

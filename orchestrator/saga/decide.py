@@ -159,16 +159,20 @@ def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
 
 
 def _back(definition: Definition, state: SagaState, now_us: int) -> Command:
-    applied = {
-        action.name
-        for action in state.actions
-        if not action.undo and action.status in {ActionStatus.SUCCEEDED, ActionStatus.UNKNOWN}
-    }
-    for name in definition.undos_of(applied):
+    for name in definition.undos_of(_may_be_applied(state)):
         undo = state.action(name)
         if undo is None or not undo.status.done:
             return _undo(definition, name, undo, now_us)
     return Cancel()
+
+
+def _may_be_applied(state: SagaState) -> set[str]:
+    """The steps that were done, or of which nobody knows."""
+    return {
+        action.name
+        for action in state.actions
+        if not action.undo and action.status in {ActionStatus.SUCCEEDED, ActionStatus.UNKNOWN}
+    }
 
 
 def _undo(definition: Definition, name: str, undo: ActionState | None, now_us: int) -> Command:

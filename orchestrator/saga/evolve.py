@@ -181,7 +181,14 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> SagaState:
     before = state.action(event.action)
     if before is None or not before.in_flight or before.attempts != event.attempt:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not under way")
-    in_doubt = before.in_doubt or OUTCOMES[event.code] is Outcome.UNKNOWN
+    outcome = OUTCOMES[event.code]
+    # What may be under way is not settled by what another attempt is told. What was refused is, by
+    # a participant that looks again; but not at the door, where nobody looks.
+    in_doubt = (
+        before.in_doubt
+        or outcome is Outcome.UNKNOWN
+        or (outcome is Outcome.BARRED and event.attempt > 1)
+    )
     match sequel_of(event.code, undo=before.undo):
         case Sequel.GO_ON:
             status = ActionStatus.SUCCEEDED

@@ -72,9 +72,7 @@ class ActionState:
     in_flight: bool = False
     """An attempt began and did not end: under way, or cut short by a crash."""
     in_doubt: bool = False
-    """An attempt ended unknown, or not at all: it may yet be applied, whatever a later one was
-    told.
-    """
+    """An attempt may have been applied, or may yet be, whatever a later one was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,8 @@ from orchestrator.saga.events import (
     RetryRequested,
 )
 from orchestrator.saga.evolve import evolve, replay
-from orchestrator.saga.state import SagaState
+from orchestrator.saga.outcome import OUTCOMES, Outcome
+from orchestrator.saga.state import Phase, SagaState
 from orchestrator.saga_log.codec import decode
 from orchestrator.saga_log.memory import MemorySagaLog, Moment
 from orchestrator.saga_log.protocol import Append, ProcessRow, Stale
@@ -53,9 +54,11 @@ class Node:
     recovery: Recovery
     recovering: asyncio.Task[None]
     starts: list[asyncio.Task[None]] = field(default_factory=list)
+    dead: bool = False
 
     async def die(self) -> None:
         """It is gone in the middle of what it was doing."""
+        self.dead = True
         tasks = [*self.runner._tasks, self.recovering, *self.starts]
         for task in tasks:
             task.cancel()
@@ -66,6 +69,21 @@ class Node:
         await self.recovering
         await self.runner.drain(grace_seconds)
         await asyncio.gather(*self.starts)
+
+
+class WatchedLog(MemorySagaLog):
+    """Has it that nobody writes who does not own the process."""
+
+    def __init__(self, stage: "Stage") -> None:
+        super().__init__(seam=stage._seam, is_dead=stage._is_dead)
+        self._stage = stage
+
+    def _append(self, append: Append) -> int:
+        revision = super()._append(append)
+        epoch = self._records[append.process_id].row.epoch
+        if append.epoch not in {None, epoch}:
+            self._stage.complaints.append(f"epoch {append.epoch} wrote in epoch {epoch}")
+        return revision
 
 
 class Stage:
@@ -85,7 +103,7 @@ class Stage:
         self.definitions: dict[tuple[str, int], Definition] = {definition.key: definition}
         self.clock = VirtualClock()
         self.feed = Feed()
-        self.log = MemorySagaLog(seam=self._seam)
+        self.log: MemorySagaLog = WatchedLog(self)
         self.world = World(definition)
         self.script: dict[str, Iterator[Answer]] = dict(script or {})
         self.hooks = dict(hooks or {})
@@ -96,6 +114,7 @@ class Stage:
         self.told: list[ActionCall] = []
         self.complaints: list[str] = []
         self.crashed = asyncio.Event()
+        self.only_seems_dead = False
         self.nodes: list[Node] = []
         self._deadline_seconds = deadline_seconds
         self._fraction = fraction
@@ -157,27 +176,42 @@ class Stage:
         while True:
             try:
                 await self.accept(node)
-            except Unavailable:
+            except Unavailable as unavailable:
+                if unavailable.reason == "DRAINING":
+                    return
                 await self.clock.sleep(0.1)
             else:
                 return
 
-    async def play(self) -> SagaState:
-        """Runs one process until it rests; after each crash another orchestrator takes over."""
+    async def play(self, *, operator: Hook | None = None) -> SagaState:
+        """Runs one process until it rests; after each crash another orchestrator takes over.
+
+        With an operator it does not end where it is parked: the operator does something about it.
+        """
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                self.crashed.clear()
-                node = self.start_node()
-                node.starts.append(asyncio.create_task(self._accept_for_sure(node)))
-                if await self._rests_before_it_crashes():
-                    break
-                await node.die()
-            await node.drain()
+            while not await self._lives_through(operator):
+                if not self.only_seems_dead:
+                    await self.nodes[-1].die()
+            self._undisturbed = True
+            for node in self.nodes:
+                if not node.dead:
+                    await node.drain()
             # What participants still have under way comes to its end, too.
             await asyncio.gather(*self._under_way)
         state = self.state()
         self.check()
         return state
+
+    async def _lives_through(self, operator: Hook | None) -> bool:
+        """One life of an orchestrator; whether it saw the process rest."""
+        self.crashed.clear()
+        node = self.start_node()
+        node.starts.append(asyncio.create_task(self._accept_for_sure(node)))
+        while await self._rests_before_it_crashes():
+            if operator is None or self.row().phase is not Phase.PARKED:
+                return True
+            await operator(self)
+        return False
 
     async def _rests_before_it_crashes(self) -> bool:
         rests = asyncio.create_task(self.rests())
@@ -267,6 +301,9 @@ class Stage:
             node.runner.wake(self.row(key).process_id)
             node.recovery.wake()
 
+    def _is_dead(self, owner: str) -> bool:
+        return owner != self.nodes[-1].owner
+
     # Points.
 
     async def _reach(self, name: str) -> None:
@@ -301,6 +338,8 @@ class Stage:
         await self.clock.sleep(answer.takes_seconds)
         if answer.code is Code.OK and not self.world.takes(call):
             return ActionReply(code=Code.FAILED_PRECONDITION, reason="ALREADY_CANCELLED")
+        if OUTCOMES[answer.code] is Outcome.REJECTED and self.world.has(call):
+            answer = FINE
         if answer.code is Code.OK or answer.applies:
             self.world.apply(call)
         if answer.applies_after_seconds is not None:
@@ -345,8 +384,29 @@ class Stage:
 
 async def crash(stage: Stage) -> None:
     """The orchestrator is gone, here and now."""
+    stage.only_seems_dead = False
     stage.crashed.set()
     await asyncio.Event().wait()
+
+
+def freeze(seconds: float) -> Hook:
+    """The orchestrator stands still for so long that it is taken for dead, and then goes on."""
+
+    async def frozen(stage: Stage) -> None:
+        stage.only_seems_dead = True
+        stage.crashed.set()
+        await stage.clock.sleep(seconds)
+
+    return frozen
+
+
+def dawdle(seconds: float) -> Hook:
+    """Whatever is done here takes so long."""
+
+    async def dawdling(stage: Stage) -> None:
+        await stage.clock.sleep(seconds)
+
+    return dawdling
 
 
 async def lose(stage: Stage) -> None:

@@ -20,6 +20,10 @@ class World:
         step = self._steps.get(call.action)
         return step is None or (call.process_id, _undo_of(step)) not in self._tombstones
 
+    def has(self, call: ActionCall) -> bool:
+        """Whether a step is done: then a participant never says that it cannot be."""
+        return (call.process_id, call.action) in self.effects
+
     def apply(self, call: ActionCall) -> None:
         if not self.takes(call):
             return
