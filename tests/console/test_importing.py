@@ -13,7 +13,8 @@ from console.exits import Exit
 from console.import_file import COLUMNS
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
 from tests.console.harness.command import Ran, oms, start_oms
-from tests.console.harness.fake_orchestrator import AWAY, FakeOrchestrator, Fault
+from tests.console.harness.fake_orchestrator import FakeOrchestrator
+from tests.console.harness.faults import AWAY, Fault
 
 
 def written(folder: Path, methods: Sequence[str], *, name: str = "spring.csv") -> Path:

@@ -12,7 +12,8 @@ from oms.common.v1.money_pb2 import Money
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
 from oms.orchestrator.v1.order_process_service_pb2 import StartOrderProcessRequest
 from tests.console.harness.command import Ran, oms, start_oms
-from tests.console.harness.fake_orchestrator import AWAY, FakeOrchestrator, Fault
+from tests.console.harness.fake_orchestrator import FakeOrchestrator
+from tests.console.harness.faults import AWAY, Fault
 
 ADDRESS = (
     *("--recipient", "Ada", "--line", "1 Market St", "--line", "Floor 2"),

@@ -14,7 +14,8 @@ from oms.orchestrator.v1.order_process_service_pb2 import (
 from oms.orchestrator.v1.order_process_service_pb2_grpc import OrderProcessServiceStub
 from oms.order.v1.order_pb2 import OrderItem
 from tests.console.harness.command import oms
-from tests.console.harness.fake_orchestrator import AWAY, FakeOrchestrator, Fault, refused
+from tests.console.harness.fake_orchestrator import FakeOrchestrator
+from tests.console.harness.faults import AWAY, Fault, refused
 
 
 @pytest.fixture
