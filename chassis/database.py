@@ -109,7 +109,7 @@ class Database:
 
     def _read(self, query: Callable[[sqlalchemy.Connection], T]) -> T:
         try:
-            with self._read_engine.connect() as connection:
+            with self._read_engine.begin() as connection:
                 return query(connection)
         except sqlalchemy.exc.SQLAlchemyError as error:
             if not is_trouble(error):

@@ -113,9 +113,7 @@ def select_page(
 
     The columns given are those that the filters are about; `columns` is what is read.
     """
-    query = sa.select(*columns).order_by(create_time_us.desc(), key.desc())
-    if listing.states:
-        query = query.where(state.in_(sorted(listing.states)))
+    query = sa.select(*columns)
     if listing.subject:
         query = query.where(subject == listing.subject)
     if listing.created_from_us is not None:
@@ -124,5 +122,20 @@ def select_page(
         query = query.where(create_time_us < listing.created_before_us)
     if listing.after is not None:
         query = query.where(sa.tuple_(create_time_us, key) < sa.tuple_(*listing.after))
-    rows = connection.execute(query.limit(listing.limit + 1)).all()
+
+    def newest(query: sa.Select[Any]) -> sa.Select[Any]:
+        ordered = query.order_by(create_time_us.desc(), key.desc())
+        return ordered.limit(listing.limit + 1)
+
+    states = sorted(listing.states)
+    if len(states) < 2 or listing.subject:
+        narrowed = query.where(state.in_(states)) if states else query
+        rows = connection.execute(newest(narrowed)).all()
+    else:
+        # An index by state is in order within one state only: over several, every row that fits
+        # would be sorted. A page of each is enough to make a page of all.
+        each = [newest(query.where(state == it)).subquery() for it in states]
+        both = sa.union_all(*(sa.select(it) for it in each)).subquery()
+        order = (both.c[create_time_us.name].desc(), both.c[key.name].desc())
+        rows = connection.execute(sa.select(both).order_by(*order).limit(listing.limit + 1)).all()
     return rows[: listing.limit], len(rows) > listing.limit

@@ -18,7 +18,7 @@ class WriterDied(Exception):  # noqa: N818 - named by what happened
 async def serve_guarded(
     server: Server,
     *,
-    failed: Callable[[], Awaitable[None]],
+    failed: Callable[[], Awaitable[object]],
     on_drain: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serves until it is told to stop, as `serve` does, or until `failed` returns.

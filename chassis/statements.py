@@ -2,7 +2,7 @@
 
 Invariant: values are always bound, never written into SQL; and what a driver raises leaves here as
 what SQLAlchemy raises for it, so that whoever catches has one kind of exception to know. It must
-never begin or end a transaction.
+never run rows outside of a transaction.
 
 SQLAlchemy builds the statements, so that they fit every database. Building, compiling and running
 them through it anew costs more than the database takes, which is why the hot path does without.
@@ -47,6 +47,7 @@ class Statement:
 
     def select(self, connection: sa.Connection, values: Row) -> Sequence[Row]:
         """Runs a SELECT; the rows it finds."""
+        _begin(connection)
         with _cursor(connection, self.text) as cursor:
             cursor.execute(self.text, self.bind(values))
             found: Sequence[Row] = cursor.fetchall()
@@ -54,15 +55,22 @@ class Statement:
 
     def run_many(self, connection: sa.Connection, rows: Iterable[Row]) -> int:
         """Runs an INSERT, UPDATE or DELETE once for each of `rows`; how many it hit in all."""
+        _begin(connection)
         with _cursor(connection, self.text) as cursor:
             cursor.executemany(self.text, [self.bind(values) for values in rows])
             return int(cursor.rowcount)
 
 
 def run(connection: sa.Connection, text: str) -> None:
-    """Runs one statement that has no parameters and no rows."""
+    """Runs one statement that has no parameters and no rows, even where no transaction is."""
     with _cursor(connection, text) as cursor:
         cursor.execute(text)
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Begins where nobody did, as SQLAlchemy does for statements that it runs itself."""
+    if not connection.in_transaction():
+        connection.begin()
 
 
 @contextlib.contextmanager
