@@ -196,7 +196,7 @@ def test_in_whatever_order_things_happen_the_payments_and_the_ledger_agree() -> 
     run_state_machine_as_test(
         Interleavings,
         settings=settings(
-            max_examples=60,
+            max_examples=25,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

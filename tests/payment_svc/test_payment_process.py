@@ -10,12 +10,15 @@ from typing import Any, TypeAlias
 import grpc
 import pytest
 
+from chassis.database import Database
 from chassis.settings import describe
 from chassis.statuses import read_error
 from oms.common.v1 import money_pb2
 from oms.payment.v1 import payment_pb2 as m
 from oms.payment.v1 import payment_service_pb2 as pb
 from oms.payment.v1 import payment_service_pb2_grpc
+from payment_svc import store
+from payment_svc.sandbox import gateway
 from payment_svc.sandbox.ledger import Balance
 from payment_svc.sandbox.store import open_ledger_view
 from payment_svc.settings import PaymentSettings
@@ -26,6 +29,7 @@ from tests.system.harness.service import Service
 # Only checkers know this class.
 Stub: TypeAlias = "payment_service_pb2_grpc.PaymentServiceAsyncStub"
 AMOUNT = 2_500
+URLS = {"payment": "PAYMENT_DATABASE_URL", "gateway": "PAYMENT_GATEWAY_DATABASE_URL"}
 
 
 @asynccontextmanager
@@ -177,15 +181,19 @@ async def test_help_lists_every_setting(tmp_path: Path) -> None:
 async def test_a_database_of_a_newer_release_is_refused_in_one_line(
     tmp_path: Path, name: str
 ) -> None:
-    settings = {"OMS_PAYMENT_GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db"}
-    async with service(tmp_path, **settings) as (payment, _):
-        assert 0 == await payment.stop()
-        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as connection, connection:
-            connection.execute(f"UPDATE {name}_schema_version SET version_num = '9999'")  # noqa: S608 - a name from this test
+    url = f"sqlite:///{tmp_path}/{name}.db"
+    migrations = {"payment": store.MIGRATIONS, "gateway": gateway.MIGRATIONS}
+    await Database.open(url, name=name, migrations=migrations[name]).close()
+    with closing(sqlite3.connect(tmp_path / f"{name}.db")) as connection, connection:
+        connection.execute(f"UPDATE {name}_schema_version SET version_num = '9999'")  # noqa: S608 - a name from this test
+    payment = Service("payment", folder=tmp_path, settings={f"OMS_{URLS[name]}": url})
+    try:
         process = await payment.spawn()
         assert 78 == await process.ended()
         last = process.log.read_text().splitlines()[-1]
         assert f"{name} database is at revision 9999" in last
+    finally:
+        await payment.close()
 
 
 async def _answer(stub: Stub, request: pb.CreatePaymentRequest) -> m.Payment:

@@ -27,6 +27,7 @@ THOROUGH = settings(
 PLANTED = settings(
     THOROUGH,
     max_examples=5_000,
+    stateful_step_count=15,
     phases=[Phase.generate],
     database=None,
     report_multiple_bugs=False,
