@@ -12,7 +12,8 @@ import structlog
 from chassis import faults
 from chassis.clock import Clock
 from orchestrator.alarm import Alarm
-from orchestrator.runner import SET_ASIDE_SECONDS, Runner
+from orchestrator.run import SET_ASIDE_SECONDS
+from orchestrator.runner import Runner
 from orchestrator.saga.evolve import IllegalMove
 from orchestrator.saga.retry import MICROSECONDS_PER_SECOND, microseconds
 from orchestrator.saga_log.protocol import ProcessRow, SagaLog, StoredProcess

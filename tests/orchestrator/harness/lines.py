@@ -8,7 +8,7 @@ from unittest.mock import patch
 import structlog
 from structlog.testing import LogCapture
 
-from orchestrator import action, chronicle, recovery, runner
+from orchestrator import action, chronicle, recovery, run, runner
 
 
 class Lines:
@@ -32,6 +32,7 @@ def captured_lines() -> Iterator[Lines]:
         patch.object(action, "_log", logger),
         patch.object(chronicle, "_log", logger),
         patch.object(recovery, "_log", logger),
+        patch.object(run, "_log", logger),
         patch.object(runner, "_log", logger),
     ):
         yield Lines(capture)

@@ -72,7 +72,7 @@ def test_who_was_overtaken_during_a_pause_makes_no_further_attempt() -> None:
     assert ["process_payment"] * 2 == [call for call in stage.calls if call == "process_payment"]
 
 
-def test_who_claims_what_he_ran_himself_drops_his_former_self() -> None:
+def test_who_claims_what_he_runs_himself_fences_his_former_self() -> None:
     """As when the answer to a create or a claim was lost, and the process is found later."""
     stage = slow_payment()
 

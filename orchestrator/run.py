@@ -1,0 +1,256 @@
+"""The only loop: decide, log, call, log.
+
+Invariant: intent before effect. No call leaves before its attempt is committed; no call leaves and
+nobody is told anything before the outcome of the call before is committed. What is not in the log
+did not happen, so a run may be cut off at any point: whoever claims the process goes on from its
+history. A run keeps the folded state of its process, not the history.
+
+Must never: touch a process once it was fenced, or decide anything itself.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import structlog
+
+from chassis import faults
+from chassis.clock import Clock
+from orchestrator import chronicle
+from orchestrator.action import Action, ActionCall, attempt, ended
+from orchestrator.alarm import Alarm
+from orchestrator.feed import Feed
+from orchestrator.saga.advance import advance
+from orchestrator.saga.decide import Call, Rest, Wait
+from orchestrator.saga.definition import Definition
+from orchestrator.saga.events import AttemptEnded
+from orchestrator.saga.evolve import evolve, replay
+from orchestrator.saga.retry import MICROSECONDS_PER_SECOND, RetryPolicy, microseconds
+from orchestrator.saga.state import SagaState
+from orchestrator.saga_log.protocol import Append, Fenced, SagaLog, Stale
+
+SET_ASIDE_SECONDS: Final = 10.0
+"""How long a process that the program failed on, or cannot read, is left alone."""
+
+LOG_RETRIES: Final = RetryPolicy(floor_seconds=0.05, cap_seconds=5.0)
+
+_UNANSWERED: Final = (faults.Unavailable, faults.Overloaded)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What every run of one orchestrator has in common."""
+
+    definitions: Mapping[tuple[str, int], Definition]
+    actions: Mapping[str, Action]
+    log: SagaLog
+    clock: Clock
+    random: Callable[[], float]
+    owner: str
+    feed: Feed
+    resident_wait_us: int
+    """Who waits for longer gives the process back."""
+
+
+class Run:
+    """One process, from when this orchestrator takes it until it rests or is let go."""
+
+    __slots__ = (
+        "_ahead_us",
+        "_alarm",
+        "_leaving",
+        "_means",
+        "_moved",
+        "_state",
+        "epoch",
+        "process_id",
+    )
+
+    def __init__(self, means: Means, *, process_id: str, epoch: int, state: SagaState) -> None:
+        self.process_id: Final = process_id
+        self.epoch: Final = epoch
+        self._means = means
+        self._state = state
+        self._alarm = Alarm(means.clock)
+        # The history may have moved on: look before the next decision.
+        self._moved = False
+        self._leaving = False
+        # By how much the history is ahead of this machine's clock: others write in it, too.
+        self._ahead_us = 0
+
+    def look_again(self) -> None:
+        """Something was appended from outside."""
+        self._moved = True
+        self._alarm.ring()
+
+    def leave(self) -> None:
+        """No call leaves any more. What is under way may end; then the process is given back."""
+        self._leaving = True
+        self._alarm.ring()
+
+    async def go(self, call: Call | None) -> None:
+        """Runs the process, beginning with a call whose attempt is in the log, if there is one.
+
+        Whatever goes wrong with it is nothing to anybody else: it is set aside for a while.
+        """
+        structlog.contextvars.bind_contextvars(process_id=self.process_id)
+        try:
+            outcome = None if call is None else await self._attempt(call)
+            while (call := await self._next(outcome)) is not None:
+                outcome = await self._attempt(call)
+        except Fenced:
+            _log.info("process_fenced", epoch=self.epoch)
+        except Exception:  # noqa: BLE001 - whatever it is, it ends here
+            _log.exception("process_failed")
+            await self.give_back(for_seconds=SET_ASIDE_SECONDS)
+
+    async def give_back(self, *, for_seconds: float) -> None:
+        """Has the process claimed by whoever comes, once that time has passed."""
+        while True:
+            due_time_us = self._means.clock.now_us() + microseconds(for_seconds)
+            try:
+                await self._means.log.release(
+                    process_id=self.process_id, epoch=self.epoch, due_time_us=due_time_us
+                )
+            except _UNANSWERED:
+                if self._leaving:
+                    # Its owner will be dead soon, and what the dead own is claimed.
+                    _log.warning("process_not_given_back", process_id=self.process_id)
+                    return
+                await self._alarm.sleep(LOG_RETRIES.cap_seconds)
+            else:
+                return
+
+    async def _next(self, outcome: AttemptEnded | None) -> Call | None:
+        """Logs an outcome and decides, waits and logs until a call may leave.
+
+        Returns:
+            The call, its attempt committed. None: there is no more to do here.
+        """
+        misses = 0
+        while True:
+            try:
+                if self._moved:
+                    outcome = await self._reload(outcome)
+                command = await self._commit(outcome)
+            except Stale:
+                self._moved = True
+                continue
+            except _UNANSWERED:
+                # What was offered may be there or not. The outcome is kept until that is known.
+                self._moved = True
+                misses += 1
+                pause = LOG_RETRIES.pause_seconds(attempt=misses, fraction=self._means.random())
+                await self._alarm.sleep(pause)
+                continue
+            outcome, misses = None, 0
+            match command:
+                case Call():
+                    return command
+                case Wait(until_us=until_us):
+                    wait_us = until_us - self._now_us()
+                    await self._alarm.sleep(wait_us / MICROSECONDS_PER_SECOND)
+                case Rest():
+                    return None
+                case _:
+                    assert_never(command)
+
+    async def _reload(self, outcome: AttemptEnded | None) -> AttemptEnded | None:
+        """Catches up with the log.
+
+        Returns:
+            The outcome, if the log still lacks it.
+        """
+        # Before it is read: what is appended from here on is worth another look.
+        self._moved = False
+        stored = await self._means.log.load(self.process_id, after=self._state.revision)
+        if stored is None or stored.row.epoch != self.epoch:
+            raise Fenced(self.process_id)
+        if stored.row.owner != self._means.owner and not stored.row.phase.at_rest:
+            # It was given back, though the answer to that was lost.
+            raise Fenced(self.process_id)
+        assert not stored.unreadable, stored.unreadable
+        self._state = replay(stored.events, self._state)
+        if outcome is None:
+            return None
+        action = self._state.action(outcome.action)
+        lacking = action is not None and action.in_flight and action.attempts == outcome.attempt
+        return outcome if lacking else None
+
+    async def _commit(self, outcome: AttemptEnded | None) -> Call | Wait | Rest:
+        """Decides, and has the log say so.
+
+        Returns:
+            What is to be done now. A process that was given back is at rest, as far as this goes.
+        """
+        means = self._means
+        definition = means.definitions.get(self._state.definition_key)
+        happened = () if outcome is None else (outcome,)
+        ahead = advance(definition, self._state, self._now_us(), happened=happened)
+        events, state = ahead.events, ahead.state
+        due_time_us: int | None
+        match ahead.command:
+            case Call() as call:
+                due_time_us, release = ahead.time_us, self._leaving
+                if not release:
+                    intent = call.event(ahead.time_us)
+                    events, state = (*events, intent), evolve(state, intent)
+            case Wait(until_us=until_us):
+                due_time_us = until_us
+                release = self._leaving or until_us - ahead.time_us > means.resident_wait_us
+            case Rest():
+                due_time_us, release = None, False
+            case _:
+                assert_never(ahead.command)
+        if events or release:
+            revision = await means.log.append(
+                Append(
+                    process_id=self.process_id,
+                    follows=self._state.revision,
+                    events=events,
+                    epoch=self.epoch,
+                    phase=state.phase,
+                    due_time_us=due_time_us,
+                    release=release,
+                    time_us=state.update_time_us,
+                )
+            )
+            assert revision == state.revision, "the log counts as the fold does"
+            self._state = state
+            means.feed.notify(self.process_id)
+            chronicle.tell(state, events)
+        return Rest() if release else ahead.command
+
+    async def _attempt(self, call: Call) -> AttemptEnded:
+        """Makes a call whose attempt is in the log."""
+        means, state = self._means, self._state
+        action = state.action(call.action)
+        assert action is not None, "intent before effect"
+        assert action.in_flight, "intent before effect"
+        reply = await attempt(
+            means.actions[call.action],
+            ActionCall(
+                process_id=self.process_id,
+                action=call.action,
+                attempt=call.attempt,
+                timeout_seconds=call.timeout_seconds,
+                input=state.input,
+                results=state.results,
+            ),
+        )
+        return ended(
+            call,
+            reply,
+            undo=action.undo,
+            retries=means.definitions[state.definition_key].policy.retries(undo=action.undo),
+            fraction=means.random,
+            time_us=self._now_us(),
+        )
+
+    def _now_us(self) -> int:
+        """The time of this process: never before its history, and as fast as everybody's."""
+        clock_us = self._means.clock.now_us()
+        self._ahead_us = max(self._ahead_us, self._state.update_time_us - clock_us)
+        return clock_us + self._ahead_us
