@@ -4,7 +4,6 @@ Invariant: a version that was ever released is never changed, for histories run 
 version that they began on: a change is a new version. This module must never call a participant.
 """
 
-from dataclasses import asdict
 from typing import Final
 
 from chassis.ids import suffix_of, with_prefix
@@ -39,6 +38,7 @@ async def start_order_process(
     definition: Definition,
     process_id: str,
     request_id: str,
+    fingerprint: str,
     deadline_us: int,
 ) -> tuple[ProcessRow, bool]:
     """Starts the process of an order, unless the request started one before.
@@ -49,6 +49,7 @@ async def start_order_process(
         definition: ORDER_PROCESS, as patient as this orchestrator is.
         process_id: Freshly drawn. The ids of order, payment and delivery share what follows "prc_".
         request_id: The caller's id of the request.
+        fingerprint: The order's own.
         deadline_us: Until when its steps are tried.
 
     Returns:
@@ -60,10 +61,10 @@ async def start_order_process(
     return await runner.accept(
         process_id=process_id,
         business_key=request_id,
-        fingerprint=order.fingerprint(),
+        fingerprint=fingerprint,
         subject=order.customer_id,
         definition=definition,
-        input={**order.content(), "total": asdict(order.total)},
+        input={**order.content(), "total": order.total.content()},
         deadline_us=deadline_us,
     )
 

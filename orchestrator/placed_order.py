@@ -8,7 +8,7 @@ message.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from orchestrator.saga.events import JSON
@@ -21,6 +21,10 @@ class Money:
     currency_code: str
     minor_units: int
 
+    def content(self) -> Mapping[str, JSON]:
+        """The amount as JSON."""
+        return {"currency_code": self.currency_code, "minor_units": self.minor_units}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -32,6 +36,17 @@ class Address:
     region: str
     postal_code: str
     country_code: str
+
+    def content(self) -> Mapping[str, JSON]:
+        """The address as JSON."""
+        return {
+            "recipient": self.recipient,
+            "lines": list(self.lines),
+            "locality": self.locality,
+            "region": self.region,
+            "postal_code": self.postal_code,
+            "country_code": self.country_code,
+        }
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -71,22 +86,18 @@ class PlacedOrder:
         A field that a later release adds is left out here where it was not given, or every order
         placed before it would look like another one.
         """
-        address = self.delivery_address
         return {
             "customer_id": self.customer_id,
             "items": [
                 {
                     "sku": item.sku,
                     "quantity": item.quantity,
-                    "unit_price": {
-                        "currency_code": item.unit_price.currency_code,
-                        "minor_units": item.unit_price.minor_units,
-                    },
+                    "unit_price": item.unit_price.content(),
                 }
                 for item in self.items
             ],
             "payment_method": self.payment_method,
-            "delivery_address": asdict(address) | {"lines": list(address.lines)},
+            "delivery_address": self.delivery_address.content(),
         }
 
     @classmethod

@@ -202,6 +202,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
 
     async def _started(self, request_id: str, order: PlacedOrder, *, process_id: str) -> ProcessRow:
         """The process of this request: the one that it began before, or one that begins now."""
+        fingerprint = order.fingerprint()
         overloaded = self._runner.in_flight >= self._in_flight_max
         if self._draining or overloaded:
             found = await self._log.find(request_id)
@@ -215,9 +216,10 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
                 definition=self._definition,
                 process_id=process_id,
                 request_id=request_id,
+                fingerprint=fingerprint,
                 deadline_us=self._clock.now_us() + self._process_deadline_us,
             )
-        if row.fingerprint != order.fingerprint():
+        if row.fingerprint != fingerprint:
             raise faults.Conflict(
                 "REQUEST_ID_REUSED",
                 "the request_id began a process with other content; draw another request_id",

@@ -1,7 +1,8 @@
 """The saga log on a SQL database.
 
 Invariant: what `create`, `append`, `claim` and `release` answer is committed. Writes go through one
-group commit, so that everything that waits shares one transaction; reads never wait for them.
+group commit, so that everything that waits shares one transaction; reads never wait for them. Loads
+are grouped in the same way.
 
 On SQLite one orchestrator holds the file (chassis opens it exclusively), so whoever else is named
 as an owner is dead.
@@ -26,6 +27,7 @@ from chassis.group_commit import GroupCommit
 from orchestrator.saga.events import Event, Started
 from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.codec import encode
+from orchestrator.saga_log.group_read import GroupRead
 from orchestrator.saga_log.protocol import Append, ListQuery, NewProcess, ProcessRow, StoredProcess
 from orchestrator.saga_log.sql_writes import (
     AppendCommand,
@@ -50,6 +52,7 @@ class SqlSagaLog:
     def __init__(self, database: Database, commits: GroupCommit[LogCommand, LogReply]) -> None:
         self._database = database
         self._commits = commits
+        self._loads: GroupRead[tuple[str, int], StoredProcess | None] = GroupRead(self._load_all)
         self._in_doubt: dict[tuple[str, int], None] = {}
 
     @classmethod
@@ -100,9 +103,7 @@ class SqlSagaLog:
 
     async def load(self, process_id: str, *, after: int = 0) -> StoredProcess | None:
         """Reads one process, with its events after a revision."""
-        return await self._read(
-            lambda connection: sql_reads.process(connection, process_id, after=after)
-        )
+        return await self._loads.get((process_id, after))
 
     async def find(self, business_key: str) -> ProcessRow | None:
         """Reads the row of one business key."""
@@ -149,6 +150,9 @@ class SqlSagaLog:
     async def failed(self) -> None:
         """Returns if the writer has died: then the process should end, and recover."""
         await self._commits.failed()
+
+    async def _load_all(self, wanted: Sequence[tuple[str, int]]) -> Sequence[StoredProcess | None]:
+        return await self._read(partial(sql_reads.processes, wanted=wanted))
 
     async def _submit(self, command: LogCommand) -> LogReply:
         try:

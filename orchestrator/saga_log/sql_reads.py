@@ -95,24 +95,31 @@ def texts_between(
     return [(event.kind, event.time_us, event.body) for event in found]
 
 
-def process(connection: Connection, process_id: str, *, after: int) -> StoredProcess | None:
-    """One process with its events after a revision."""
-    row = rows_by_id(connection, [process_id]).get(process_id)
-    if row is None:
-        return None
-    texts = texts_between(connection, process_id, after=after, until=row.revision)
-    return _stored(row, texts, after=after)
+def processes(
+    connection: Connection, wanted: Sequence[tuple[str, int]]
+) -> list[StoredProcess | None]:
+    """These processes, each with its events after a revision; None where there is none."""
+    rows = rows_by_id(connection, list({process_id for process_id, _ in wanted}))
+    whole = {process_id for process_id, after in wanted if after == 0 and process_id in rows}
+    texts = _texts_of_many(connection, [rows[process_id] for process_id in whole])
+    found: list[StoredProcess | None] = []
+    for process_id, after in wanted:
+        row = rows.get(process_id)
+        if row is None:
+            found.append(None)
+        elif after == 0:
+            found.append(_stored(row, texts[process_id], after=0))
+        elif after >= row.revision:
+            found.append(StoredProcess(row=row, events=()))
+        else:
+            later = texts_between(connection, process_id, after=after, until=row.revision)
+            found.append(_stored(row, later, after=after))
+    return found
 
 
 def with_events(connection: Connection, rows: Sequence[ProcessRow]) -> tuple[StoredProcess, ...]:
     """These processes with all their events, in the order given."""
-    texts: dict[str, list[EventTexts]] = {row.process_id: [] for row in rows}
-    revisions = {row.process_id: row.revision for row in rows}
-    for start in range(0, len(rows), _IDS_MAX):
-        ids = [row.process_id for row in rows[start : start + _IDS_MAX]]
-        for process_id, sequence, *event in connection.execute(_EVENTS_OF_MANY, {"ids": ids}):
-            if sequence <= revisions[process_id]:
-                texts[process_id].append((event[0], event[1], event[2]))
+    texts = _texts_of_many(connection, rows)
     return tuple(_stored(row, texts[row.process_id], after=0) for row in rows)
 
 
@@ -163,6 +170,19 @@ def _conditions(query: ListQuery) -> Iterable[ColumnElement[bool]]:
         yield PROCESSES.c.create_time_us >= query.create_time_after_us
     if query.create_time_before_us is not None:
         yield PROCESSES.c.create_time_us < query.create_time_before_us
+
+
+def _texts_of_many(
+    connection: Connection, rows: Sequence[ProcessRow]
+) -> dict[str, list[EventTexts]]:
+    texts: dict[str, list[EventTexts]] = {row.process_id: [] for row in rows}
+    revisions = {row.process_id: row.revision for row in rows}
+    for start in range(0, len(rows), _IDS_MAX):
+        ids = [row.process_id for row in rows[start : start + _IDS_MAX]]
+        for process_id, sequence, *event in connection.execute(_EVENTS_OF_MANY, {"ids": ids}):
+            if sequence <= revisions[process_id]:
+                texts[process_id].append((event[0], event[1], event[2]))
+    return texts
 
 
 def _stored(row: ProcessRow, texts: Sequence[EventTexts], *, after: int) -> StoredProcess:

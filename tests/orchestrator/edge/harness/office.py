@@ -6,7 +6,7 @@ stays, and another office may open it.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -31,7 +31,6 @@ from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import PaymentParticipant
 from orchestrator.saga.definition import Policy
 from orchestrator.saga.retry import RetryPolicy
-from orchestrator.saga_log.protocol import SagaLog
 from orchestrator.saga_log.sql import SqlSagaLog
 
 # No test waits this long: it is where one that would never end fails.
@@ -57,7 +56,7 @@ class Office:
         process_deadline_seconds: float = 60.0,
         return_window_seconds: float = 3_600.0,
         in_flight_max: int = 1_000,
-        around_log: Callable[[SagaLog], SagaLog] = lambda log: log,
+        open_log: Callable[[str], Awaitable[SqlSagaLog]] = SqlSagaLog.open,
     ) -> None:
         self.url = f"sqlite:///{folder}/orchestrator.db"
         self._targets = targets
@@ -66,7 +65,7 @@ class Office:
         self._process_deadline_seconds = process_deadline_seconds
         self._return_window_seconds = return_window_seconds
         self._in_flight_max = in_flight_max
-        self._around_log = around_log
+        self._open_log = open_log
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -77,14 +76,14 @@ class Office:
         await self._open.aclose()
 
     async def open(self) -> None:
-        self.log = await SqlSagaLog.open(self.url)
+        self.log = await self._open_log(self.url)
         self._open.push_async_callback(self.log.close)
         channels = {
             name: await self._open.enter_async_context(open_channel(target))
             for name, target in self._targets.items()
         }
         self.orchestrator = Orchestrator(
-            log=self._around_log(self.log),
+            log=self.log,
             actions={
                 **OrderParticipant(channels["order"]).actions(),
                 **PaymentParticipant(channels["payment"]).actions(),
