@@ -110,6 +110,25 @@ async def test_a_process_that_waits_for_its_next_attempt_waits_through_a_restart
     assert ORDER_PROCESS_STATE_COMPLETED == settled.state
 
 
+async def test_a_call_that_outlasts_the_grace_is_given_up_and_made_again_after_the_restart(
+    system: System,
+) -> None:
+    orchestrator, request = system.orchestrator, order()
+    await orchestrator.stop()
+    orchestrator.settings["OMS_DRAIN_GRACE_SECONDS"] = "0.1"
+    await orchestrator.restart()
+    hold = system.roads.hold(HeldReply, request.customer_id, "CreatePayment")
+    accepted = await orchestrator.accept(request)
+    await hold.reached()
+    assert 0 == await orchestrator.stop()
+    hold.lose()
+    await orchestrator.restart()
+    settled = await orchestrator.until_settled(accepted)
+    assert ORDER_PROCESS_STATE_COMPLETED == settled.state
+    assert 2 == system.roads.calls(request.customer_id).count("CreatePayment")
+    assert 2_500 == system.balance(settled.payment_id).taken
+
+
 @pytest.mark.parametrize("name", ["order", "payment", "delivery"])
 async def test_a_participant_told_to_stop_ends_well(system: System, name: str) -> None:
     participant = system.participants[name]

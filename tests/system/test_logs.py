@@ -65,6 +65,19 @@ def test_every_line_that_concerns_a_process_has_its_process_id(
     assert [] == [line for line, id_, said in concerning if said.get("process_id") != id_]
 
 
+def test_every_line_about_a_call_or_an_attempt_has_a_process_id(
+    system: System, processes: list[OrderProcess]
+) -> None:
+    assert processes
+    about = [
+        (line, said)
+        for name, line, said in lines(system)
+        if "attempt" in said or (name != "orchestrator" and "method" in said)
+    ]
+    assert {"orchestrator", "payment_svc", "delivery_svc"} <= {it["service"] for _, it in about}
+    assert [] == [line for line, said in about if not said.get("process_id")]
+
+
 def test_the_orchestrator_tells_how_a_process_went(
     system: System, processes: list[OrderProcess]
 ) -> None:

@@ -34,13 +34,6 @@ async def test_the_demonstration_shows_three_timelines_and_how_everybody_ended()
     assert "REFUNDED" in last.upper()
 
 
-async def test_the_demonstration_is_told_in_json_too() -> None:
-    shown = await oms("demo", "--json")
-    assert 0 == shown.exit_code, shown.err
-    assert 3 == len(shown.json["orders"])
-    assert shown.json["as_expected"]
-
-
 async def heard(up: Process, event: str, **also: object) -> dict[str, Any]:
     """Listens to `oms up --json` until that happens."""
     while True:

@@ -64,10 +64,10 @@ class Service:
         self.folder = folder
         self.port = Port()
         self.database = folder / f"{name}.db"
-        prefix = f"OMS_{name.upper()}"
+        self.listen_setting = f"OMS_{name.upper()}_LISTEN"
         self.settings = {
-            f"{prefix}_LISTEN": self.address,
-            f"{prefix}_DATABASE_URL": f"sqlite:///{self.database}",
+            self.listen_setting: self.address,
+            f"OMS_{name.upper()}_DATABASE_URL": f"sqlite:///{self.database}",
             **settings,
         }
         self.channel = dial(self.address)
