@@ -1,0 +1,1 @@
+"""Instruments that put the system to the test: see docs/simulation.md."""

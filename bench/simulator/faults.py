@@ -1,0 +1,131 @@
+"""What can go wrong, and where.
+
+Invariant: every fault keeps to what networks, stores, programs and people can do; none of them has a
+participant lie. So a violation is never the fault's own. Must never: do anything; the stage does.
+
+A point is a place where something can go wrong: just around a commit, a call, a question to the
+gateway, or where everything is at rest. A fault is a word, as it is printed in plans.
+
+What is left out, because it is a lie and no saga can stand it: an OK for what was not done, and a
+refusal that no gRPC library makes (see `orchestrator.saga.outcome`) for a step that *was* done.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from orchestrator.saga.code import Code
+
+
+class Place(StrEnum):
+    """The kinds of points."""
+
+    LOG = "log"
+    """A commit of the saga log."""
+    READ = "read"
+    """A read of the saga log."""
+    CALL = "call"
+    """A call of a participant."""
+    UNDO = "undo"
+    """The same, where the action is an undo."""
+    COMMIT = "commit"
+    """A commit of a participant."""
+    ASK = "ask"
+    """A question to the outside world behind a participant."""
+    FRONT = "front"
+    """A commit of somebody's Cancel, Retry or Resolve."""
+    REST = "rest"
+    """Everything is at rest."""
+
+
+CRASH_BEFORE: Final = "crash-before"
+CRASH_AFTER: Final = "crash-after"
+CRASH_FLIGHT: Final = "crash-in-flight"
+LOST: Final = "lost"
+UNANSWERED: Final = "unanswered"
+LATE: Final = "late"
+LAST: Final = "last"
+CUT_LAST: Final = "cut-last"
+TWICE: Final = "twice"
+TWICE_LAST: Final = "twice-last"
+SLOW: Final = "slow"
+DOWN: Final = "down"
+OUT_SHORT: Final = "out-5s"
+OUT_LONG: Final = "out-100s"
+USURPED_BEFORE: Final = "usurped-before"
+USURPED_AFTER: Final = "usurped-after"
+CANCEL_BEFORE: Final = "cancel-before"
+CANCEL_AFTER: Final = "cancel-after"
+RETRY: Final = "retry"
+RESOLVE: Final = "resolve"
+
+# Codes that a library, a proxy or a machine that stops can make after the handler has run.
+_AFTER_THE_EFFECT: Final = (
+    Code.CANCELLED,
+    Code.UNKNOWN,
+    Code.DEADLINE_EXCEEDED,
+    Code.RESOURCE_EXHAUSTED,
+    Code.ABORTED,
+    Code.INTERNAL,
+    Code.UNAVAILABLE,
+    Code.DATA_LOSS,
+)
+
+
+def answers(code: Code, *, after: bool) -> str:
+    """The fault that has a call answered with a code, in place of the effect or after it."""
+    return f"{code.name}-after" if after else code.name
+
+
+_INSTEAD: Final = tuple(answers(code, after=False) for code in Code if code is not Code.OK)
+_BY_OTHERS: Final = (CANCEL_BEFORE, CANCEL_AFTER, RETRY, RESOLVE)
+_OF_THE_ORCHESTRATOR: Final = (
+    CRASH_BEFORE,
+    CRASH_AFTER,
+    USURPED_BEFORE,
+    USURPED_AFTER,
+    *_BY_OTHERS,
+)
+_OF_A_CALL: Final = (
+    LOST,
+    UNANSWERED,
+    LATE,
+    LAST,
+    CUT_LAST,
+    TWICE,
+    TWICE_LAST,
+    CRASH_FLIGHT,
+    DOWN,
+    OUT_SHORT,
+    OUT_LONG,
+    *_OF_THE_ORCHESTRATOR,
+)
+
+MENU: Final[Mapping[Place, tuple[str, ...]]] = MappingProxyType(
+    {
+        Place.LOG: (LOST, UNANSWERED, *_OF_THE_ORCHESTRATOR),
+        Place.READ: (LOST, CRASH_BEFORE, CANCEL_BEFORE),
+        Place.CALL: (
+            *_INSTEAD,
+            *(answers(code, after=True) for code in _AFTER_THE_EFFECT),
+            *_OF_A_CALL,
+        ),
+        # An undo that was done and is said not to be is no danger: it is looked into.
+        Place.UNDO: (
+            *_INSTEAD,
+            *(answers(code, after=True) for code in Code if code is not Code.OK),
+            *_OF_A_CALL,
+        ),
+        Place.COMMIT: (LOST, UNANSWERED, CRASH_BEFORE, CRASH_AFTER),
+        Place.ASK: (LOST, UNANSWERED, SLOW, CRASH_BEFORE, CRASH_AFTER),
+        Place.FRONT: (LOST, UNANSWERED, CANCEL_BEFORE, RETRY, RESOLVE),
+        Place.REST: (CANCEL_BEFORE, RETRY, RESOLVE),
+    }
+)
+"""Every fault of every place."""
+
+CODES: Final[Mapping[str, tuple[Code, bool]]] = MappingProxyType(
+    {answers(code, after=after): (code, after) for code in Code for after in (False, True)}
+)
+"""The code that a fault answers with, and whether that is after the effect."""
