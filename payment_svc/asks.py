@@ -10,7 +10,6 @@ asking; the next caller or the settling loop asks again. An answer that brings u
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol, assert_never
@@ -134,8 +133,9 @@ class Asks:
 
     async def drain(self, grace_seconds: float) -> None:
         """Lets the asks under way end within the grace; what is left is for the next start."""
-        deadline = time.monotonic() + grace_seconds
-        while self._running and (left := deadline - time.monotonic()) > 0:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_seconds
+        while self._running and (left := deadline - loop.time()) > 0:
             await asyncio.wait(set(self._running.values()), timeout=left)
         self._closed = True
         if self._running:
