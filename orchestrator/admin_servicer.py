@@ -7,9 +7,11 @@ not parked.
 
 import asyncio
 import heapq
+from dataclasses import replace
 from typing import Any, Final, TypeAlias, assert_never
 
 import grpc
+from structlog.contextvars import bind_contextvars
 
 from chassis import faults
 from oms.orchestrator.v1 import order_process_admin_service_pb2 as pb
@@ -25,7 +27,8 @@ from orchestrator.saga_log.protocol import ListQuery, ProcessRow, SagaLog, Stale
 
 SERVICE: Final = "oms.orchestrator.v1.OrderProcessAdminService"
 
-PAGE_SIZE: Final = 200
+# How many processes are in hand at once: histories are large.
+PAGE_STRIDE: Final = 50
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -46,28 +49,20 @@ class OrderProcessAdminServicer(
         target, asked = requests.retry(request)
         match target:
             case Seen():
-                row, state, _ = await self._parked(target)
-                message = await self._retry(row, state, asked)
-                if message is None:
-                    raise _moved_on()
-                return pb.RetryOrderProcessResponse(processes=[message])
+                bind_contextvars(process_id=target.process_id)
+                messages = [await self._retry(target, asked)]
             case ParkedFilter():
-                found = await self._oldest_parked(target)
-                messages = await asyncio.gather(
-                    *(self._retry(row, state, asked) for row, state in found)
-                )
-                # One that has moved on meanwhile is not being tried afresh, not by this call.
-                return pb.RetryOrderProcessResponse(
-                    processes=[message for message in messages if message is not None]
-                )
+                messages = await self._retry_all(target, asked)
             case _:
                 assert_never(target)
+        return pb.RetryOrderProcessResponse(processes=messages)
 
     async def ResolveOrderProcess(  # noqa: N802 - the contract names it
         self, request: pb.ResolveOrderProcessRequest, _context: Context
     ) -> pb.ResolveOrderProcessResponse:
         """Says that a person has done the parked undo by hand."""
         seen, asked = requests.resolve(request)
+        bind_contextvars(process_id=seen.process_id)
         row, state, parking = await self._parked(seen)
         if not parking.action:
             raise faults.Rejected("NOT_PARKED", "the process is parked, but not on an undo")
@@ -83,10 +78,9 @@ class OrderProcessAdminServicer(
             raise _moved_on() from None
         return pb.ResolveOrderProcessResponse(process=views.process_message(row, after))
 
-    async def _retry(
-        self, row: ProcessRow, state: SagaState, asked: Asked
-    ) -> process_pb.OrderProcess | None:
-        """Has one process tried afresh; None if it has moved on since it was seen."""
+    async def _retry(self, seen: Seen, asked: Asked) -> process_pb.OrderProcess:
+        """Has one process tried afresh."""
+        row, state, _ = await self._parked(seen)
         retried = RetryRequested(
             reason=asked.reason,
             requested_by=asked.requested_by,
@@ -95,8 +89,25 @@ class OrderProcessAdminServicer(
         try:
             after = await self._interventions.append(row.process_id, state, retried)
         except Stale:
-            return None
+            raise _moved_on() from None
         return views.process_message(row, after)
+
+    async def _retry_all(self, parked: ParkedFilter, asked: Asked) -> list[process_pb.OrderProcess]:
+        """Has all that a filter lets through tried afresh, a stride at a time."""
+        messages: list[process_pb.OrderProcess] = []
+        oldest = await self._oldest_parked(parked)
+        for start in range(0, len(oldest), PAGE_STRIDE):
+            retries = [self._retry(seen, asked) for seen in oldest[start : start + PAGE_STRIDE]]
+            for retried in await asyncio.gather(*retries, return_exceptions=True):
+                match retried:
+                    case process_pb.OrderProcess():
+                        messages.append(retried)
+                    case faults.Refused() | faults.Rejected():
+                        # It has moved on meanwhile: it is not tried afresh, not by this call.
+                        pass
+                    case _:
+                        raise retried
+        return messages
 
     async def _parked(self, seen: Seen) -> tuple[ProcessRow, SagaState, Parking]:
         """The process that was seen, if it is still as it was seen, and parked."""
@@ -113,36 +124,33 @@ class OrderProcessAdminServicer(
         assert state.parking is not None, "what is parked says why"
         return stored.row, state, state.parking
 
-    async def _oldest_parked(self, parked: ParkedFilter) -> list[tuple[ProcessRow, SagaState]]:
+    async def _oldest_parked(self, parked: ParkedFilter) -> list[Seen]:
         """The processes that a filter lets through, the longest parked first, up to its limit."""
-        oldest: list[tuple[ProcessRow, SagaState]] = []
-        before: tuple[int, str] | None = None
+        oldest: list[tuple[int, str, int]] = []
+        query = ListQuery(limit=PAGE_STRIDE, phases=frozenset({Phase.PARKED}))
         while True:
-            page = await self._log.list(
-                ListQuery(limit=PAGE_SIZE, before=before, phases=frozenset({Phase.PARKED}))
-            )
-            found = ((it.row, replay(it.events)) for it in page if not it.unreadable)
-            chosen = [(row, state) for row, state in found if _lets_through(parked, state)]
-            oldest = heapq.nsmallest(parked.limit, [*oldest, *chosen], key=_parked_since)
-            if len(page) < PAGE_SIZE:
-                return oldest
-            before = (page[-1].row.create_time_us, page[-1].row.process_id)
+            page = await self._log.list(query)
+            for stored in page:
+                parking = None if stored.unreadable else replay(stored.events).parking
+                if parking is not None and _lets_through(parked, parking):
+                    row = stored.row
+                    oldest.append((parking.time_us, row.process_id, row.revision))
+            oldest = heapq.nsmallest(parked.limit, oldest)
+            if len(page) < PAGE_STRIDE:
+                return [
+                    Seen(process_id=process_id, revision=revision)
+                    for _, process_id, revision in oldest
+                ]
+            last = page[-1].row
+            query = replace(query, before=(last.create_time_us, last.process_id))
 
 
-def _lets_through(parked: ParkedFilter, state: SagaState) -> bool:
-    parking = state.parking
-    assert parking is not None, "what is parked says why"
+def _lets_through(parked: ParkedFilter, parking: Parking) -> bool:
     return (
         parked.step in {"", parking.action}
         and parked.reason in {"", parking.reason}
         and (parked.parked_before_us is None or parking.time_us < parked.parked_before_us)
     )
-
-
-def _parked_since(process: tuple[ProcessRow, SagaState]) -> tuple[int, str]:
-    row, state = process
-    assert state.parking is not None, "what is parked says why"
-    return state.parking.time_us, row.process_id
 
 
 def _moved_on() -> faults.Refused:

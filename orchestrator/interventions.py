@@ -7,8 +7,11 @@ whether an intervention is allowed.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+import structlog
 
 from chassis.clock import Clock
 from orchestrator.feed import Feed
@@ -18,6 +21,16 @@ from orchestrator.saga.state import SagaState
 from orchestrator.saga_log.protocol import Append, SagaLog
 
 Intervention: TypeAlias = CancelRequested | RetryRequested | ResolvedByHand
+
+_NAMES: Final[Mapping[type[Intervention], str]] = MappingProxyType(
+    {
+        CancelRequested: "cancel_requested",
+        RetryRequested: "retry_requested",
+        ResolvedByHand: "resolved_by_hand",
+    }
+)
+
+_log = structlog.get_logger(__name__)
 
 
 class Interventions:
@@ -76,6 +89,13 @@ class Interventions:
                     due_time_us=None if after.phase.at_rest else intervention.time_us,
                     time_us=after.update_time_us,
                 )
+            )
+            _log.info(
+                _NAMES[type(intervention)],
+                process_id=process_id,
+                revision=after.revision,
+                requested_by=intervention.requested_by,
+                reason=intervention.reason,
             )
         finally:
             # Also where it is not known whether it is there: looking once too often does no harm.

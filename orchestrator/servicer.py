@@ -6,9 +6,11 @@ RPC: a caller that leaves stops nothing. This module must never decide what a pr
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final, TypeAlias, assert_never, cast
 
 import grpc
+from structlog.contextvars import bind_contextvars
 
 from chassis import faults
 from chassis.clock import Clock
@@ -42,7 +44,7 @@ WATCH_LOOK_SECONDS: Final = 1.0
 WAIT_LOOK_SECONDS: Final = 5.0
 # How often a cancel is decided again because the process moved on meanwhile.
 CANCEL_TRIES_MAX: Final = 50
-# How many processes of a page are made into messages before others get a turn.
+# How many processes of a page are read at once.
 PAGE_STRIDE: Final = 50
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -95,6 +97,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         process_id = self._ids.draw(PROCESS_PREFIX)
         with self._rests.subscribe(process_id) as rest:
             row = await self._started(request_id, order, process_id=process_id)
+            bind_contextvars(process_id=row.process_id)
             if row.process_id == process_id and not request.return_immediately:
                 await self._rested(process_id, rest, until=answer_at)
         if row.process_id != process_id and not request.return_immediately:
@@ -127,24 +130,26 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
     ) -> pb.ListOrderProcessesResponse:
         """Lists processes, newest first."""
         listing = requests.listing(request)
-        found = await self._log.list(
-            ListQuery(
-                limit=listing.limit + 1,
-                before=listing.after,
-                phases=frozenset(Phase(state) for state in listing.states),
-                subject=listing.subject,
-                create_time_after_us=listing.created_from_us,
-                create_time_before_us=listing.created_before_us,
-            )
+        query = ListQuery(
+            limit=PAGE_STRIDE + 1,
+            before=listing.after,
+            phases=frozenset(Phase(state) for state in listing.states),
+            subject=listing.subject,
+            create_time_after_us=listing.created_from_us,
+            create_time_before_us=listing.created_before_us,
         )
-        page = found[: listing.limit]
         response = pb.ListOrderProcessesResponse()
-        for start in range(0, len(page), PAGE_STRIDE):
-            response.processes.extend(map(views.stored_message, page[start : start + PAGE_STRIDE]))
-            await asyncio.sleep(0)
-        if len(found) > listing.limit:
-            last = page[-1].row
-            response.next_page_token = listing.token((last.create_time_us, last.process_id))
+        # In strides: histories are large next to what is shown of them.
+        while (room := listing.limit - len(response.processes)) > 0:
+            stride = min(room, PAGE_STRIDE)
+            found = await self._log.list(replace(query, limit=stride + 1))
+            response.processes.extend(map(views.stored_message, found[:stride]))
+            if len(found) <= stride:
+                return response
+            last = found[stride - 1].row
+            query = replace(query, before=(last.create_time_us, last.process_id))
+        assert query.before is not None, "a page that is full has a last process"
+        response.next_page_token = listing.token(query.before)
         return response
 
     async def WatchOrderProcess(  # noqa: N802 - the contract names it
@@ -155,6 +160,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         What was not sent yet stays in the log: however slow the caller is, nothing heaps up here.
         """
         seen = requests.watch(request)
+        bind_contextvars(process_id=seen.process_id)
         with self._feed.subscribe(seen.process_id) as news:
             stored = await self._load(seen.process_id)
             state: SagaState | None = None
@@ -181,6 +187,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
     ) -> pb.CancelOrderProcessResponse:
         """Stops a process from going forward and has it undone."""
         process_id, reason = requests.cancel(request)
+        bind_contextvars(process_id=process_id)
         for _ in range(CANCEL_TRIES_MAX):
             stored = await self._load(process_id)
             if stored.unreadable:

@@ -1,5 +1,6 @@
 """RetryOrderProcess and ResolveOrderProcess."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,24 @@ async def test_a_filter_by_time_retries_what_was_parked_before_it(
     third = await yard.start("p3")
 
     assert ["p1", "p2"] == await retried(yard, parked_before=third.parking.park_time)
+
+
+async def test_a_filter_retries_as_many_as_there_are(
+    participants: ScriptedParticipants, tmp_path: Path
+) -> None:
+    participants.answers["ConfirmPayment"] = fails(grpc.StatusCode.FAILED_PRECONDITION)
+    participants.answers["CancelPayment"] = fails(grpc.StatusCode.FAILED_PRECONDITION)
+    async with Office(tmp_path, participants.targets) as office:
+        await asyncio.gather(*(office.start(f"p{number}") for number in range(103)))
+        participants.forget()
+
+        first = await retried(office)
+        rest = await retried(office)
+        for request_id in (*first, *rest):
+            assert CANCELLED == (await office.start(request_id)).state
+
+    assert (100, 3) == (len(first), len(rest))
+    assert 103 == participants.calls.count("CancelPayment")
 
 
 async def test_a_process_retried_by_one_filter_is_not_retried_by_the_next(yard: Office) -> None:

@@ -108,6 +108,22 @@ async def test_a_list_is_newest_first_page_by_page(shelf: Office) -> None:
         assert newest_first == await listed(shelf, page_size=page_size)
 
 
+async def test_a_page_holds_as_many_as_it_was_asked_for_where_there_are_as_many(
+    participants: ScriptedParticipants, tmp_path: Path
+) -> None:
+    async with Office(tmp_path, participants.targets) as office:
+        await asyncio.gather(*(office.start(f"r{number}") for number in range(103)))
+        newest_first = await listed(office, page_size=1_000)
+        for page_size in (49, 50, 51, 100, 101, 102, 103):
+            page = await office.service.ListOrderProcesses(
+                pb.ListOrderProcessesRequest(page_size=page_size)
+            )
+            assert newest_first[:page_size] == [it.request_id for it in page.processes]
+            assert newest_first == await listed(office, page_size=page_size)
+
+    assert 103 == len(set(newest_first))
+
+
 async def test_a_page_that_is_full_and_the_last_says_so(shelf: Office) -> None:
     page = await shelf.service.ListOrderProcesses(pb.ListOrderProcessesRequest(page_size=7))
 
