@@ -118,10 +118,10 @@ class Looked(pytest.Item):
             return super().repr_failure(excinfo, style)
         return "\n".join(
             (
-                f"promise: {self.promise.says}",
-                f"seen:    {excinfo.value}",
-                f"means:   {self.promise.means}",
-                f"mend:    {self.promise.mend}",
+                str(excinfo.value),
+                f"  promise: {self.promise.says}",
+                f"  means:   {self.promise.means}",
+                f"  mend:    {self.promise.mend}",
             )
         )
 
@@ -186,11 +186,11 @@ class Examination:
     def pytest_report_teststatus(
         self, report: pytest.CollectReport | pytest.TestReport
     ) -> tuple[str, str, str] | None:
-        """No letter where there is a line; what went wrong elsewhere is told as ever."""
+        """No letter where there is a line of our own; a word for -v and for the summary."""
         if not isinstance(report, pytest.TestReport) or not (told := _told(report)):
             return None
         category = {"kept": "passed", "BROKEN": "failed"}.get(told, told)
-        return category, "", told if self._config.get_verbosity() > 0 else ""
+        return category, "", told
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One line for each promise."""
@@ -201,19 +201,18 @@ class Examination:
         )
         if not told or terminal is None or self._config.get_verbosity() > 0:
             return
-        participant, _, name = report.nodeid.partition("::")
-        terminal.ensure_newline()
+        properties = dict(report.user_properties)
+        name = str(properties[_PROMISE])
+        participant = report.nodeid.removesuffix(f"::{name}")
         if participant != self._shown:
             self._shown = participant
-            terminal.write_line(participant.replace("=", " participant at "), bold=True)
-        properties = dict(report.user_properties)
+            # Unless it was told to be quiet the terminal has just written the participant itself.
+            terminal.write("\n" if terminal.showfspath else f"{participant}\n")
         terminal.write(f"  {told:<{_TOLD_WIDTH}}", **{_COLOURS[told]: True})
-        terminal.write_line(f"{name:<{_NAME_WIDTH}}{self._promises[name].says}")
-        if blocked := properties.get(_BLOCKED):
-            terminal.write_line(f"{'':{_TOLD_WIDTH + 2}}{blocked}")
-        if advice := properties.get(_ADVICE):
-            for line in str(advice).splitlines()[1:]:
-                terminal.write_line(f"{'':{_TOLD_WIDTH + 2}}{line}")
+        terminal.write(f"{name:<{_NAME_WIDTH}}{self._promises[name].says}\n")
+        for more in (properties.get(_BLOCKED), properties.get(_ADVICE)):
+            for line in str(more or "").splitlines():
+                terminal.write(f"{'':{_TOLD_WIDTH + 2}}{line}\n")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -57,6 +57,7 @@ class Kind:
 
     `verbs` has "create", "confirm" (where there is one), "cancel", "get" and "list". `entity` and
     `entities` name the field of the responses; `subject` is what a list can be narrowed to.
+    `list_leaves_out` are fields that a list may do without.
     `sample` makes a good Create with everything but an id; `refused` one that is refused for good,
     and `refusal_knob` names the knob that says how.
     """
@@ -74,6 +75,7 @@ class Kind:
     others: Callable[[Knobs], Sequence[Variant]]
     extremes: Callable[[Knobs], Sequence[Variant]]
     mistakes: Callable[[Knobs], Sequence[Mistake]]
+    list_leaves_out: Sequence[str] = ()
     refused: Callable[[Knobs], Variant | None] = lambda _: None
     refused_state: str = ""
     refused_field: str = ""

@@ -10,7 +10,7 @@ import grpc
 from console.conformance.givens import got, made
 from console.conformance.kind import Entity, Request
 from console.conformance.participant import Participant
-from console.conformance.promise import Promise, expect
+from console.conformance.promise import Blocked, Broken, Promise, expect
 
 
 def _creates(it: Participant) -> None:
@@ -110,6 +110,12 @@ def _other_content(it: Participant) -> None:
 
 
 def _extremes(it: Participant) -> None:
+    sample = it.sample()
+    entity = made(it, sample)
+    try:
+        _expect_content(it, sample, entity)
+    except Broken as error:
+        raise Blocked(f"of a common Create, {error}") from None
     for extreme in it.kind.extremes(it.knobs):
         request = it.sample()
         extreme.make(request)

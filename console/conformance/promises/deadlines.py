@@ -8,7 +8,7 @@ from typing import Final
 
 import grpc
 
-from console.conformance.givens import made
+from console.conformance.givens import cancelled, made
 from console.conformance.knobs import flag
 from console.conformance.participant import Participant
 from console.conformance.promise import Promise, expect, have, need
@@ -26,7 +26,9 @@ _STUCK: Final = frozenset(
 
 
 def _usable(it: Participant) -> None:
-    made(it, it.sample())
+    before = it.sample()
+    made(it, before)
+    cancelled(it, it.id_of(before))
     for seconds in _DEADLINES:
         request = it.sample()
         after = f"after a call that was given {seconds * 1_000:g} ms"

@@ -69,10 +69,13 @@ def _all_named(it: Participant) -> None:
         mistake.make(alone)
         answer = it.create(alone)
         need(answer.code is _WRONG, f"{mistake.says}: {answer.told}")
+        need(
+            mistake.named_by(answer.fields or ()),
+            f"{mistake.says}: not named even when it is alone",
+        )
         mistake.make(request)
     answer = it.create(request)
     need(answer.code is _WRONG, f"with {len(mistakes)} mistakes, {answer.told}")
-    need(answer.fields is not None, "there is no google.rpc.BadRequest")
     unnamed = [it.field for it in mistakes if not it.named_by(answer.fields or ())]
     expect(
         not unnamed,

@@ -66,7 +66,9 @@ def _create_and_cancel(it: Participant) -> None:
     late = it.sample()
     cancelled(it, it.id_of(late))
     need(it.create(late).code is _NO, "a Create after a Cancel is not refused one after the other")
-    made(it, it.sample())
+    before = it.sample()
+    made(it, before)
+    cancelled(it, it.id_of(before))
     requests = [it.sample() for _ in range(it.knobs.at_once)]
     sent = []
     for number, request in enumerate(requests):
@@ -85,6 +87,10 @@ def _confirm_and_cancel(it: Participant) -> None:
     before = it.sample()
     confirmed(it, before)
     cancelled(it, it.id_of(before))
+    need(
+        it.confirm(it.id_of(before)).code is _NO,
+        "a Confirm after a Cancel is not refused one after the other",
+    )
     requests = [it.sample() for _ in range(it.knobs.at_once)]
     for request in requests:
         made(it, request)
