@@ -7,6 +7,7 @@ import grpc.aio
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from bench.chaos.proxy import HeldReply, Hold
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
 from oms.orchestrator.v1.order_process_service_pb2 import (
     GetOrderProcessRequest,
@@ -14,7 +15,6 @@ from oms.orchestrator.v1.order_process_service_pb2 import (
 )
 from tests.system.harness.command import grpcurl_binary
 from tests.system.harness.process import Process
-from tests.system.harness.proxy import HeldReply, Hold
 from tests.system.harness.requests import order
 from tests.system.harness.system import System
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from grpc import StatusCode
 
+from bench.chaos.proxy import HeldReply, HeldRequest
 from oms.orchestrator.v1.order_process_pb2 import (
     ORDER_PROCESS_STATE_CANCELLED,
     ORDER_PROCESS_STATE_COMPENSATING,
@@ -14,7 +15,6 @@ from oms.orchestrator.v1.order_process_pb2 import (
 )
 from oms.orchestrator.v1.order_process_service_pb2 import CancelOrderProcessRequest
 from tests.system.harness.audit import contradictions, everything
-from tests.system.harness.proxy import HeldReply, HeldRequest
 from tests.system.harness.refusal import refusal
 from tests.system.harness.requests import order
 from tests.system.harness.system import System

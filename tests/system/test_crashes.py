@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from bench.chaos.proxy import HeldReply, HeldRequest, Hold
 from oms.delivery.v1.delivery_service_pb2 import ListDeliveriesRequest
 from oms.orchestrator.v1.order_process_pb2 import (
     ORDER_PROCESS_STATE_COMPLETED,
@@ -23,7 +24,6 @@ from oms.orchestrator.v1.order_process_service_pb2 import (
 )
 from oms.payment.v1.payment_service_pb2 import ListPaymentsRequest
 from payment_svc.sandbox.ledger import Balance
-from tests.system.harness.proxy import HeldReply, HeldRequest, Hold
 from tests.system.harness.requests import order
 from tests.system.harness.system import System
 

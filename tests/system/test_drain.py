@@ -11,11 +11,11 @@ import grpc.aio
 import pytest
 from grpc import StatusCode
 
+from bench.chaos.proxy import HeldReply
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED, OrderProcess
 from oms.orchestrator.v1.order_process_service_pb2 import WatchOrderProcessRequest
 from tests.system.harness.events import attempt_ended
 from tests.system.harness.process import Process
-from tests.system.harness.proxy import HeldReply
 from tests.system.harness.refusal import read, refusal
 from tests.system.harness.requests import order
 from tests.system.harness.system import Orchestrator, System

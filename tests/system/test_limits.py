@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from grpc import StatusCode
 
+from bench.chaos.proxy import HeldReply
 from oms.common.v1.money_pb2 import Money
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
 from oms.orchestrator.v1.order_process_service_pb2 import ListOrderProcessesRequest
 from oms.order.v1.order_service_pb2 import GetOrderRequest
-from tests.system.harness.proxy import HeldReply
 from tests.system.harness.refusal import refusal
 from tests.system.harness.requests import order
 from tests.system.harness.system import System

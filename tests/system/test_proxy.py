@@ -1,4 +1,4 @@
-"""The harness's own network: what it changes, and what it leaves alone."""
+"""The network between a caller and a server: what it changes, and what it leaves alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,9 +7,9 @@ import grpc
 import grpc.aio
 import pytest
 
+from bench.chaos.proxy import Proxy
 from oms.order.v1.order_service_pb2 import CancelOrderRequest, CreateOrderRequest
 from oms.order.v1.order_service_pb2_grpc import OrderServiceStub
-from tests.system.harness.proxy import Proxy
 from tests.system.harness.requests import fresh, order
 from tests.system.harness.scripted import Fails, Scripted, telling
 from tests.system.harness.service import dial

@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Self
 
+from bench.chaos.proxy import HeldReply, HeldRequest, Hold, Passage, Proxy
 from oms.order.v1.order_service_pb2 import CreateOrderRequest
-from tests.system.harness.proxy import HeldReply, HeldRequest, Hold, Passage, Proxy
 
 PARTICIPANT_OF = {
     "CreateOrder": "order",

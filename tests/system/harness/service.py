@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
-from tests.system.harness.port import Port
+from bench.chaos.port import Port
 from tests.system.harness.process import PATIENCE_SECONDS, Process
 
 HealthWatch = grpc.aio.UnaryStreamMultiCallable[

@@ -16,13 +16,13 @@ _LOW, _HIGH = 20_000, 32_000
 
 
 class Port:
-    """A free TCP port of 127.0.0.1, kept by a UDP socket on the same number:
+    """A free TCP port of 127.0.0.1.
 
-    the two kinds do not clash.
+    It is kept by a UDP socket on the same number: the two kinds do not clash.
     """
 
     def __init__(self) -> None:
-        start = random.Random(os.urandom(8)).randrange(_LOW, _HIGH)  # noqa: S311 - not a secret
+        start = random.Random(os.urandom(8)).randrange(_LOW, _HIGH)
         for number in itertools.chain(range(start, _HIGH), range(_LOW, start)):
             keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
