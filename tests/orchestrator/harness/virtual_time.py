@@ -41,10 +41,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The clock of the loop that is running."""
+    """The clock of the loop that is running, right or wrong."""
+
+    wrong_by_us = 0
 
     def now_us(self) -> int:
-        return EPOCH_US + round(asyncio.get_running_loop().time() * 1_000_000)
+        return EPOCH_US + self.wrong_by_us + round(asyncio.get_running_loop().time() * 1_000_000)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0.0))

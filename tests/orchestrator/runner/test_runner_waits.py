@@ -1,5 +1,7 @@
 """Long waits leave the memory; short ones stay in it."""
 
+import asyncio
+
 from orchestrator.saga.code import Code
 from orchestrator.saga.definition import Policy
 from orchestrator.saga.state import Phase
@@ -86,6 +88,27 @@ def test_a_cancel_that_comes_while_the_process_is_given_back_is_seen() -> None:
     play(scenario())
     assert ["cancel_payment", "cancel_order"] == stage.calls[4:]
     assert stage.call_times_us[4] == EPOCH_US
+
+
+def test_a_clock_that_was_ahead_makes_nobody_wait_for_it() -> None:
+    stage = asked_to_wait(20.0)
+
+    async def scenario() -> float:
+        stage.clock.wrong_by_us = 3_600_000_000
+        node = stage.start_node()
+        await stage.accept(node)
+        await stage.clock.sleep(1.0)
+        await node.die()
+        stage.clock.wrong_by_us = 0
+        node = stage.start_node()
+        await stage.rests()
+        await node.drain()
+        stage.check()
+        return asyncio.get_running_loop().time()
+
+    # The pause is begun anew, in the history's own time; it is not an hour.
+    assert 21.0 <= play(scenario()) <= 22.0
+    assert Phase.COMPLETED is stage.state().phase
 
 
 def test_an_undo_that_never_succeeds_is_parked_when_its_horizon_is_reached() -> None:
