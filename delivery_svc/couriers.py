@@ -22,7 +22,7 @@ from chassis.validation import country_codes
 WITHOUT_COURIERS: Final = frozenset({"AQ"})
 PER_COUNTRY: Final = 3
 
-_COURIERS: Final = sa.Table(
+COURIERS: Final = sa.Table(
     "couriers",
     sa.MetaData(),
     sa.Column("courier_id", sa.Text, primary_key=True),
@@ -125,7 +125,7 @@ class SqlCourierBook:
 
     def __init__(self) -> None:
         self._table = RowTable(
-            _COURIERS, key="courier_id", mutable=("load",), to_row=_to_row, from_row=_from_row
+            COURIERS, key="courier_id", mutable=("load",), to_row=_to_row, from_row=_from_row
         )
         self._least_loaded: Statement | None = None
 
@@ -161,10 +161,10 @@ class SqlCourierBook:
     def _select(self, connection: sa.Connection) -> Statement:
         if self._least_loaded is None:
             clause = (
-                sa.select(*_COURIERS.c)
-                .where(_COURIERS.c.country_code == sa.bindparam("country"))
-                .where(_COURIERS.c.load < _COURIERS.c.capacity)
-                .order_by(_COURIERS.c.load, _COURIERS.c.courier_id)
+                sa.select(*COURIERS.c)
+                .where(COURIERS.c.country_code == sa.bindparam("country"))
+                .where(COURIERS.c.load < COURIERS.c.capacity)
+                .order_by(COURIERS.c.load, COURIERS.c.courier_id)
                 .limit(sa.bindparam("count", type_=sa.Integer))
             )
             self._least_loaded = Statement(clause, connection.dialect, ("country", "count"))
@@ -183,6 +183,10 @@ class OpenSqlBook:
         self._queues: dict[str, list[tuple[int, str]]] = {}
         for courier in couriers.values():
             self._offer(courier)
+
+    def __len__(self) -> int:
+        """How many couriers were read."""
+        return len(self._read)
 
     def take(self, country_code: str) -> str | None:
         """The id of the least loaded courier of a country, now with one delivery more; or None."""

@@ -1,13 +1,13 @@
 """The order service as a process of its own: killed, drained, doubled, misconfigured."""
 
 import asyncio
-import signal
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TypeAlias
 
+import grpc
 import pytest
 
 from chassis.settings import describe
@@ -34,9 +34,13 @@ async def service(folder: Path, **settings: str) -> AsyncIterator[tuple[Service,
         await order.close()
 
 
-async def state(stub: Stub, order_id: str) -> int:
+async def get(stub: Stub, order_id: str) -> m.Order:
     request = pb.GetOrderRequest(order_id=order_id)
-    return (await stub.GetOrder(request, wait_for_ready=True)).order.state
+    return (await stub.GetOrder(request, wait_for_ready=True)).order
+
+
+async def state(stub: Stub, order_id: str) -> int:
+    return (await get(stub, order_id)).state
 
 
 async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
@@ -61,21 +65,21 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
         assert {m.ORDER_STATE_PENDING} == {await state(stub, it) for it in sorted(answered)}
 
 
-async def test_calls_under_way_are_finished_when_it_is_told_to_stop(tmp_path: Path) -> None:
+async def test_told_to_stop_it_ends_well_and_what_it_answered_is_kept(tmp_path: Path) -> None:
     async with service(tmp_path) as (order, stub):
-        with closing(sqlite3.connect(order.database, isolation_level=None)) as other:
-            # While somebody else writes nothing can be committed: the calls stay under way.
-            other.execute("BEGIN IMMEDIATE")
-            ids = [f"ord_{number}" for number in range(50)]
-            calls = [stub.CreateOrder(create_request(order_id)) for order_id in ids]
-            # They go over one connection, so they are there when this one is answered.
-            await refusal(stub.GetOrder(pb.GetOrderRequest(order_id="ord_never")))
-            order.process.send(signal.SIGTERM)
-            await order.until_not_serving()
-            other.execute("ROLLBACK")
-        created = [(await call).order for call in calls]
-        assert ids == [it.order_id for it in created]
-        assert 0 == await order.process.ended()
+        ids = [f"ord_{number}" for number in range(200)]
+        calls = [stub.CreateOrder(create_request(order_id)) for order_id in ids]
+        await calls[0]
+        assert 0 == await order.stop()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        await order.restart()
+        for order_id, end in zip(ids, ends, strict=True):
+            if isinstance(end, grpc.aio.AioRpcError):
+                # It did not get as far as a handler any more.
+                assert end.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+                assert "ORDER_NOT_FOUND" == (await refusal(get(stub, order_id))).reason
+            else:
+                assert m.ORDER_STATE_PENDING == await state(stub, order_id)
 
 
 async def test_two_processes_may_share_one_database(tmp_path: Path) -> None:

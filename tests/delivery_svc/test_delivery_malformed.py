@@ -1,0 +1,89 @@
+"""Whatever is sent, the answer is one of the contract's, and what is refused leaves nothing."""
+
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+import pytest
+import sqlalchemy as sa
+from google.protobuf.message import Message
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chassis.database import Database
+from chassis.statuses import read_error
+from oms.delivery.v1 import delivery_service_pb2 as pb
+from oms.delivery.v1 import delivery_service_pb2_grpc
+from tests.chassis.malformed import messages
+
+# Only checkers know this class.
+Stub: TypeAlias = "delivery_service_pb2_grpc.DeliveryServiceAsyncStub"
+
+ANY = settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+EXPECTED = {
+    grpc.StatusCode.INVALID_ARGUMENT: {"INVALID_REQUEST"},
+    grpc.StatusCode.NOT_FOUND: {"DELIVERY_NOT_FOUND"},
+    grpc.StatusCode.ALREADY_EXISTS: {"DELIVERY_ID_REUSED"},
+    grpc.StatusCode.FAILED_PRECONDITION: {"ALREADY_CANCELLED", "NO_COURIER_AVAILABLE"},
+}
+
+
+def everything(connection: sa.Connection) -> list[Any]:
+    return list(connection.exec_driver_sql("SELECT * FROM deliveries ORDER BY delivery_id").all())
+
+
+async def check(database: Database, call: Any, request: Message) -> None:
+    """Sends it, and looks at what is answered and what is stored."""
+    before = await database.read(everything)
+    try:
+        await call(request)
+    except grpc.aio.AioRpcError as raised:
+        error = read_error(raised)
+        if error.reason == "NO_COURIER_AVAILABLE":
+            return  # it is stored
+        assert error.reason in EXPECTED.get(error.code, set()), (error, request)
+        if error.code is grpc.StatusCode.INVALID_ARGUMENT:
+            assert error.violations
+            assert all(it.field and it.description for it in error.violations)
+        assert before == await database.read(everything)
+
+
+@ANY
+@given(request_=messages(pb.CreateDeliveryRequest))
+async def test_any_create(grpc_stub: Stub, database: Database, request_: Message) -> None:
+    await check(database, grpc_stub.CreateDelivery, request_)
+
+
+@ANY
+@given(request_=messages(pb.ListDeliveriesRequest))
+async def test_any_list(grpc_stub: Stub, database: Database, request_: Message) -> None:
+    await check(database, grpc_stub.ListDeliveries, request_)
+
+
+@ANY
+@given(
+    kind=st.sampled_from(
+        [
+            ("CancelDelivery", pb.CancelDeliveryRequest),
+            ("GetDelivery", pb.GetDeliveryRequest),
+        ]
+    ),
+    data=st.data(),
+)
+async def test_any_request_by_id(
+    grpc_stub: Stub, database: Database, kind: tuple[str, type[Message]], data: st.DataObject
+) -> None:
+    name, request = kind
+    await check(database, getattr(grpc_stub, name), data.draw(messages(request)))
+
+
+async def test_a_message_beyond_the_limit_is_turned_away(
+    grpc_stub: Stub, database: Database
+) -> None:
+    before = await database.read(everything)
+    with pytest.raises(grpc.aio.AioRpcError) as turned_away:
+        await grpc_stub.CreateDelivery(pb.CreateDeliveryRequest(order_id="x" * (5 * 1024 * 1024)))
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED is turned_away.value.code()
+    assert before == await database.read(everything)
