@@ -117,12 +117,14 @@ class Orchestrator:
         """Hands everything over: afterwards nothing runs, and nothing is claimed or admitted.
 
         Callers that wait are answered with their processes as they are, watches end, calls under
-        way may end within the grace, and every process is released.
+        way may end within the grace, and every process is released. May be called again, with
+        less grace, after it was broken off.
         """
         self._servicer.drain()
         if self._recovering is not None:
             self.recovery.stop()
-            await self._recovering
+            # Waited for, not awaited: a drain that is broken off does not break it off as well.
+            await asyncio.wait((self._recovering,))
         await self.runner.drain(grace_seconds)
         await self._interventions.drain()
 

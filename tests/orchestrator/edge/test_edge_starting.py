@@ -111,7 +111,7 @@ async def test_a_caller_is_answered_a_little_before_its_deadline_with_the_proces
     gate = Gate()
     participants.answers["ConfirmOrder"] = gate.before(confirm_order)
 
-    response = await office.service.StartOrderProcess(order(request_id), timeout=1.0)
+    response = await office.service.StartOrderProcess(order(request_id), timeout=2.0)
 
     assert RUNNING == response.process.state
     assert "confirm_order" == response.process.steps[-1].name
@@ -348,6 +348,32 @@ async def test_a_drain_answers_who_waits_and_the_next_orchestrator_goes_on(
         await office.reaches(process.process_id, COMPLETED)
 
     assert FORWARD == participants.calls
+
+
+async def test_a_drain_that_is_broken_off_hands_over_all_the_same(
+    participants: ScriptedParticipants, tmp_path: Path
+) -> None:
+    gate = Gate()
+    participants.answers["ConfirmOrder"] = gate.before(confirm_order)
+    async with Office(tmp_path, participants.targets) as office:
+        process = await office.accept("r1")
+        await gate.arrived.wait()
+        patient = asyncio.ensure_future(office.orchestrator.drain(PATIENCE_SECONDS))
+        # One step of the loop, in which it begins.
+        await asyncio.sleep(0)
+        patient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await patient
+
+        await office.orchestrator.drain(0)
+
+        stored = await office.log.load(process.process_id)
+        assert stored is not None
+        assert stored.row.owner is None
+    gate.opened.set()
+
+    async with Office(tmp_path, participants.targets) as office:
+        await office.reaches(process.process_id, COMPLETED)
 
 
 async def _as_coroutine(call: Any) -> Any:
