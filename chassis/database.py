@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,7 @@ T = TypeVar("T")
 READERS: Final = 4
 # How long a statement waits for another process's write before it gives up.
 BUSY_SECONDS: Final = 2.0
+_SQLITE_STATEMENT_WRONG: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_RANGE)
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
@@ -129,6 +131,9 @@ class Database:
 def is_trouble(error: BaseException) -> bool:
     """Whether `error` is about the database or the way to it, not about what it was asked to do."""
     match error:
+        case sqlalchemy.exc.OperationalError(orig=sqlite3.OperationalError() as told):
+            # SQLite says "operational" of a table or a function that is not there, too.
+            return getattr(told, "sqlite_errorcode", None) not in _SQLITE_STATEMENT_WRONG
         case sqlalchemy.exc.OperationalError() | sqlalchemy.exc.InterfaceError():
             return True
         case sqlalchemy.exc.TimeoutError():  # no connection came free

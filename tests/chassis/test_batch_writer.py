@@ -132,6 +132,16 @@ def test_a_fault_out_of_apply_is_the_answer_of_whoever_is_alone_with_it(writing:
     assert ["A", faults.Rejected, "C"] == shown(writing(apply).write(["a", "b", "c"]))
 
 
+def test_a_statement_that_is_wrong_is_no_trouble_of_the_database(writing: Writing) -> None:
+    def apply(connection: sa.Connection, texts: Sequence[str]) -> list[str | Exception]:
+        if "b" in texts:
+            connection.exec_driver_sql("SELECT * FROM nowhere")
+        return insert(connection, texts)
+
+    assert ["A", faults.Defect, "C"] == shown(writing(apply).write(["a", "b", "c"]))
+    assert [] == writing.time.pauses
+
+
 def test_too_few_replies_are_a_defect_and_nothing_is_written(writing: Writing) -> None:
     def apply(connection: sa.Connection, texts: Sequence[str]) -> list[str | Exception]:
         return insert(connection, texts)[1:]

@@ -1,0 +1,61 @@
+"""Statements that run straight on the driver, and raise what SQLAlchemy would."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from chassis.database import Database
+from chassis.statements import Statement
+from tests.chassis.words.word import WORDS, open_database, stored
+
+COLUMNS = WORDS.c.keys()
+BY_ID = sa.select(WORDS).where(WORDS.c.word_id == sa.bindparam("id")).limit(3)
+
+
+@pytest_asyncio.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = open_database(tmp_path)
+    yield database
+    await database.close()
+
+
+def insert_into(database: Database) -> Statement:
+    return Statement(WORDS.insert(), database.engine.dialect, COLUMNS)
+
+
+async def test_rows_that_were_run_are_found_and_counted(database: Database) -> None:
+    insert = insert_into(database)
+    select = Statement(BY_ID, database.engine.dialect, ["unused", "id"])
+    with database.engine.begin() as connection:
+        assert 2 == insert.run_many(connection, [("a", 1, "one", 0), ("b", 1, "two", 0)])
+        assert [("b", 1, "two", 0)] == list(select.select(connection, (None, "b")))
+        assert [] == list(select.select(connection, (None, "c")))
+
+
+async def test_what_runs_outside_of_a_transaction_begins_one(database: Database) -> None:
+    with database.engine.connect() as connection:
+        insert_into(database).run_many(connection, [("a", 1, "one", 0)])
+        assert connection.in_transaction()
+    assert {} == stored(database.engine)
+
+
+async def test_what_the_driver_raises_is_raised_as_by_sqlalchemy_without_the_values(
+    database: Database,
+) -> None:
+    insert = insert_into(database)
+    with database.engine.begin() as connection:
+        with pytest.raises(sa.exc.IntegrityError) as raised:
+            insert.run_many(connection, [("secret", 1, "poison", 0)])
+        assert "secret" not in str(raised.value)
+        assert insert.text in str(raised.value)
+
+
+def test_a_database_with_named_parameters_gets_them_by_name() -> None:
+    dialect = sa.make_url("postgresql+psycopg://host/words").get_dialect()()
+    insert = Statement(WORDS.insert(), dialect, COLUMNS)
+    bound = insert.bind(("a", 1, "one", 0))
+    assert {"word_id": "a", "version": 1, "text": "one", "uses": 0} == bound
+    assert all(f"%({name})s" in insert.text for name in bound)
