@@ -36,8 +36,12 @@ async def follow(
     until: Until,
     trouble: Callable[[CallFailed], None],
     ends: frozenset[pb.OrderProcessState.ValueType] = SETTLED,
+    present_revision: int = 0,
 ) -> AsyncGenerator[WatchOrderProcessResponse]:
     """What happens to a process after a revision, until a state in `ends` or the time is over.
+
+    A state that the process was in before `present_revision` is its past, and no end: what was
+    COMPLETED may have been returned since.
 
     Tells `trouble` of every time that the server was away. Raises `CallFailed` for what will not
     pass.
@@ -52,7 +56,7 @@ async def follow(
                     backoff.reset()
                     after_revision = told.event.revision
                     yield told
-                    if told.process.state in ends:
+                    if told.process.state in ends and after_revision >= present_revision:
                         return
         except CallFailed as failed:
             if not failed.passing:

@@ -285,7 +285,12 @@ async def _watch(
     async with connect(target) as connection:
         process = await read_process(connection, request)
         events = follow(
-            connection, process.process_id, after_revision=0, until=until, trouble=trouble
+            connection,
+            process.process_id,
+            after_revision=0,
+            present_revision=process.revision,
+            until=until,
+            trouble=trouble,
         )
         async with aclosing(events):
             async for told in events:

@@ -5,7 +5,10 @@ import pytest
 
 from console.exits import Exit
 from oms.common.v1.money_pb2 import Money
-from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
+from oms.orchestrator.v1.order_process_pb2 import (
+    ORDER_PROCESS_STATE_CANCELLED,
+    ORDER_PROCESS_STATE_COMPLETED,
+)
 from oms.orchestrator.v1.order_process_service_pb2 import (
     CancelOrderProcessRequest,
     ListOrderProcessesRequest,
@@ -121,6 +124,13 @@ def test_a_watch_tells_every_event_once_and_ends_as_the_process_did() -> None:
     ran = oms("process", "watch", "r-pm_card_chargeDeclined")
     assert Exit.CANCELLED is ran.exit
     assert ["1", "2", "3", "4"] == [line.split()[0] for line in ran.out.splitlines()[:-1]]
+
+
+def test_a_watch_of_what_was_returned_goes_on_past_its_completion(placed: FakeOrchestrator) -> None:
+    placed.settle("r-pm_card_visa", ORDER_PROCESS_STATE_CANCELLED)
+    ran = oms("process", "watch", "r-pm_card_visa")
+    assert Exit.CANCELLED is ran.exit
+    assert ["1", "2", "3", "4", "5"] == [line.split()[0] for line in ran.out.splitlines()[:-1]]
 
 
 def test_a_watch_rides_over_a_server_that_goes_away(placed: FakeOrchestrator) -> None:
