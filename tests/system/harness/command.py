@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.system.harness.process import PATIENCE_SECONDS, Process, clean_environment
+from tests.system.harness.process import PATIENCE_SECONDS, Process, clean_environment, tethered
 
 # grpcurl's exit code for an RPC that failed: this and the status code.
 GRPCURL_FAILED = 64
@@ -54,7 +54,7 @@ async def run(
 ) -> Finished:
     """Runs a command to its end."""
     child = await asyncio.create_subprocess_exec(
-        *command,
+        *tethered(command),
         cwd=folder,
         env=clean_environment(environment or {}),
         stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,

@@ -49,11 +49,9 @@ class Process:
         `heard`: its standard output is read with `line`, and reaches the log as it is read.
         """
         log = folder / f"{name}.log"
-        tether = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid())]
         with log.open("ab") as sink:
             child = await asyncio.create_subprocess_exec(
-                *tether,
-                *command,
+                *tethered(command),
                 cwd=folder,
                 env=clean_environment(environment),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -110,6 +108,11 @@ class Process:
     def tail(self, *, lines_max: int = 80) -> str:
         """The end of what it said."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines_max:])
+
+
+def tethered(command: Sequence[str]) -> list[str]:
+    """The command, to be started so that it does not outlive us."""
+    return [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *command]
 
 
 def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
