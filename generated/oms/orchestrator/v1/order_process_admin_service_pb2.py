@@ -23,28 +23,33 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from oms.orchestrator.v1 import audit_pb2 as oms_dot_orchestrator_dot_v1_dot_audit__pb2
 from oms.orchestrator.v1 import order_process_pb2 as oms_dot_orchestrator_dot_v1_dot_order__process__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5oms/orchestrator/v1/order_process_admin_service.proto\x12\x13oms.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'oms/orchestrator/v1/order_process.proto\"\xc9\x01\n\x18RetryOrderProcessRequest\x12<\n\x07process\x18\x01 \x01(\x0b\x32).oms.orchestrator.v1.OrderProcessRevisionH\x00\x12?\n\x06\x66ilter\x18\x02 \x01(\x0b\x32-.oms.orchestrator.v1.ParkedOrderProcessFilterH\x00\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\tB\x08\n\x06target\"<\n\x14OrderProcessRevision\x12\x12\n\nprocess_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"z\n\x18ParkedOrderProcessFilter\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x31\n\rparked_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x04 \x01(\x05\"Q\n\x19RetryOrderProcessResponse\x12\x34\n\tprocesses\x18\x01 \x03(\x0b\x32!.oms.orchestrator.v1.OrderProcess\"~\n\x1aResolveOrderProcessRequest\x12:\n\x07process\x18\x01 \x01(\x0b\x32).oms.orchestrator.v1.OrderProcessRevision\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\"Q\n\x1bResolveOrderProcessResponse\x12\x32\n\x07process\x18\x01 \x01(\x0b\x32!.oms.orchestrator.v1.OrderProcess2\x88\x02\n\x18OrderProcessAdminService\x12r\n\x11RetryOrderProcess\x12-.oms.orchestrator.v1.RetryOrderProcessRequest\x1a..oms.orchestrator.v1.RetryOrderProcessResponse\x12x\n\x13ResolveOrderProcess\x12/.oms.orchestrator.v1.ResolveOrderProcessRequest\x1a\x30.oms.orchestrator.v1.ResolveOrderProcessResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5oms/orchestrator/v1/order_process_admin_service.proto\x12\x13oms.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1foms/orchestrator/v1/audit.proto\x1a\'oms/orchestrator/v1/order_process.proto\"\xc9\x01\n\x18RetryOrderProcessRequest\x12<\n\x07process\x18\x01 \x01(\x0b\x32).oms.orchestrator.v1.OrderProcessRevisionH\x00\x12?\n\x06\x66ilter\x18\x02 \x01(\x0b\x32-.oms.orchestrator.v1.ParkedOrderProcessFilterH\x00\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\tB\x08\n\x06target\"<\n\x14OrderProcessRevision\x12\x12\n\nprocess_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"z\n\x18ParkedOrderProcessFilter\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x31\n\rparked_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05limit\x18\x04 \x01(\x05\"Q\n\x19RetryOrderProcessResponse\x12\x34\n\tprocesses\x18\x01 \x03(\x0b\x32!.oms.orchestrator.v1.OrderProcess\"~\n\x1aResolveOrderProcessRequest\x12:\n\x07process\x18\x01 \x01(\x0b\x32).oms.orchestrator.v1.OrderProcessRevision\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\"Q\n\x1bResolveOrderProcessResponse\x12\x32\n\x07process\x18\x01 \x01(\x0b\x32!.oms.orchestrator.v1.OrderProcess\"\xba\x01\n\x1a\x41uditOrderProcessesRequest\x12\x35\n\x11\x63reate_time_after\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x17\n\x0foverdue_seconds\x18\x04 \x01(\x05\"\x82\x02\n\x1b\x41uditOrderProcessesResponse\x12\x33\n\x08\x66indings\x18\x01 \x03(\x0b\x32!.oms.orchestrator.v1.AuditFinding\x12\x30\n\x06\x63ounts\x18\x02 \x01(\x0b\x32 .oms.orchestrator.v1.AuditCounts\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x32\n\x0e\x61udited_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x07summary\x18\x05 \x01(\x0b\x32!.oms.orchestrator.v1.AuditSummary2\x84\x03\n\x18OrderProcessAdminService\x12r\n\x11RetryOrderProcess\x12-.oms.orchestrator.v1.RetryOrderProcessRequest\x1a..oms.orchestrator.v1.RetryOrderProcessResponse\x12x\n\x13ResolveOrderProcess\x12/.oms.orchestrator.v1.ResolveOrderProcessRequest\x1a\x30.oms.orchestrator.v1.ResolveOrderProcessResponse\x12z\n\x13\x41uditOrderProcesses\x12/.oms.orchestrator.v1.AuditOrderProcessesRequest\x1a\x30.oms.orchestrator.v1.AuditOrderProcessesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oms.orchestrator.v1.order_process_admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RETRYORDERPROCESSREQUEST']._serialized_start=153
-  _globals['_RETRYORDERPROCESSREQUEST']._serialized_end=354
-  _globals['_ORDERPROCESSREVISION']._serialized_start=356
-  _globals['_ORDERPROCESSREVISION']._serialized_end=416
-  _globals['_PARKEDORDERPROCESSFILTER']._serialized_start=418
-  _globals['_PARKEDORDERPROCESSFILTER']._serialized_end=540
-  _globals['_RETRYORDERPROCESSRESPONSE']._serialized_start=542
-  _globals['_RETRYORDERPROCESSRESPONSE']._serialized_end=623
-  _globals['_RESOLVEORDERPROCESSREQUEST']._serialized_start=625
-  _globals['_RESOLVEORDERPROCESSREQUEST']._serialized_end=751
-  _globals['_RESOLVEORDERPROCESSRESPONSE']._serialized_start=753
-  _globals['_RESOLVEORDERPROCESSRESPONSE']._serialized_end=834
-  _globals['_ORDERPROCESSADMINSERVICE']._serialized_start=837
-  _globals['_ORDERPROCESSADMINSERVICE']._serialized_end=1101
+  _globals['_RETRYORDERPROCESSREQUEST']._serialized_start=186
+  _globals['_RETRYORDERPROCESSREQUEST']._serialized_end=387
+  _globals['_ORDERPROCESSREVISION']._serialized_start=389
+  _globals['_ORDERPROCESSREVISION']._serialized_end=449
+  _globals['_PARKEDORDERPROCESSFILTER']._serialized_start=451
+  _globals['_PARKEDORDERPROCESSFILTER']._serialized_end=573
+  _globals['_RETRYORDERPROCESSRESPONSE']._serialized_start=575
+  _globals['_RETRYORDERPROCESSRESPONSE']._serialized_end=656
+  _globals['_RESOLVEORDERPROCESSREQUEST']._serialized_start=658
+  _globals['_RESOLVEORDERPROCESSREQUEST']._serialized_end=784
+  _globals['_RESOLVEORDERPROCESSRESPONSE']._serialized_start=786
+  _globals['_RESOLVEORDERPROCESSRESPONSE']._serialized_end=867
+  _globals['_AUDITORDERPROCESSESREQUEST']._serialized_start=870
+  _globals['_AUDITORDERPROCESSESREQUEST']._serialized_end=1056
+  _globals['_AUDITORDERPROCESSESRESPONSE']._serialized_start=1059
+  _globals['_AUDITORDERPROCESSESRESPONSE']._serialized_end=1317
+  _globals['_ORDERPROCESSADMINSERVICE']._serialized_start=1320
+  _globals['_ORDERPROCESSADMINSERVICE']._serialized_end=1708
 # @@protoc_insertion_point(module_scope)

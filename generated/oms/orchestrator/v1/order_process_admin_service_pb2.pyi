@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from oms.orchestrator.v1 import audit_pb2 as _audit_pb2
 from oms.orchestrator.v1 import order_process_pb2 as _order_process_pb2
 import builtins as _builtins
 import sys
@@ -201,3 +202,91 @@ class ResolveOrderProcessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveOrderProcessResponse: _TypeAlias = ResolveOrderProcessResponse  # noqa: Y015
+
+@_typing.final
+class AuditOrderProcessesRequest(_message.Message):
+    """Asks for an audit. Every field may be left out: then all there is is audited, up to now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATE_TIME_AFTER_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    OVERDUE_SECONDS_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where to go on: the resume_token of the last page of an audit that broke off. The other fields are then as they were in the
+    call that began it, or left out. Empty: from the beginning.
+    """
+    overdue_seconds: _builtins.int
+    """How long nothing may be done about a process that is due before it is PROCESS_OVERDUE: 1 to 31,536,000 seconds.
+    0 or left out: 300.
+    """
+    @_builtins.property
+    def create_time_after(self) -> _timestamp_pb2.Timestamp:
+        """Only processes accepted, and what belongs to none created, at this time or later."""
+
+    @_builtins.property
+    def create_time_before(self) -> _timestamp_pb2.Timestamp:
+        """Only processes accepted, and what belongs to none created, before this time. Left out: before the audit began."""
+
+    def __init__(
+        self,
+        *,
+        create_time_after: _timestamp_pb2.Timestamp | None = ...,
+        create_time_before: _timestamp_pb2.Timestamp | None = ...,
+        resume_token: _builtins.str = ...,
+        overdue_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_after", b"create_time_after", "create_time_before", b"create_time_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_after", b"create_time_after", "create_time_before", b"create_time_before", "overdue_seconds", b"overdue_seconds", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditOrderProcessesRequest: _TypeAlias = AuditOrderProcessesRequest  # noqa: Y015
+
+@_typing.final
+class AuditOrderProcessesResponse(_message.Message):
+    """One page of an audit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    AUDITED_BEFORE_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Lets another call go on behind this page. Empty on the last page."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.AuditFinding]:
+        """What was found, oldest first."""
+
+    @_builtins.property
+    def counts(self) -> _audit_pb2.AuditCounts:
+        """How much was looked at up to here."""
+
+    @_builtins.property
+    def audited_before(self) -> _timestamp_pb2.Timestamp:
+        """Up to when everything was looked at."""
+
+    @_builtins.property
+    def summary(self) -> _audit_pb2.AuditSummary:
+        """What the whole audit comes to. Set on the last page alone."""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[_audit_pb2.AuditFinding] | None = ...,
+        counts: _audit_pb2.AuditCounts | None = ...,
+        resume_token: _builtins.str = ...,
+        audited_before: _timestamp_pb2.Timestamp | None = ...,
+        summary: _audit_pb2.AuditSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audited_before", b"audited_before", "counts", b"counts", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited_before", b"audited_before", "counts", b"counts", "findings", b"findings", "resume_token", b"resume_token", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditOrderProcessesResponse: _TypeAlias = AuditOrderProcessesResponse  # noqa: Y015

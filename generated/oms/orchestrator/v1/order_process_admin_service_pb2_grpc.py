@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OrderProcessAdminServiceStub:
-    """What operators do with processes that are PARKED.
+    """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
     """
@@ -47,10 +47,15 @@ class OrderProcessAdminServiceStub:
                 request_serializer=oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.ResolveOrderProcessRequest.SerializeToString,
                 response_deserializer=oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.ResolveOrderProcessResponse.FromString,
                 _registered_method=True)
+        self.AuditOrderProcesses = channel.unary_stream(
+                '/oms.orchestrator.v1.OrderProcessAdminService/AuditOrderProcesses',
+                request_serializer=oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.AuditOrderProcessesRequest.SerializeToString,
+                response_deserializer=oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.AuditOrderProcessesResponse.FromString,
+                _registered_method=True)
 
 
 class OrderProcessAdminServiceServicer:
-    """What operators do with processes that are PARKED.
+    """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
     """
@@ -80,6 +85,23 @@ class OrderProcessAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AuditOrderProcesses(self, request, context):
+        """Compares the saga log with the orders, payments and deliveries that the participants keep, and reports what does not
+        agree. It changes nothing, may be asked for while orders are running, and reports nothing that is merely under way.
+
+        Looks at one window of time after the other, oldest first, and answers a page for each; the last page has a summary.
+        Whatever ends it early, `resume_token` of the last page that was received lets another call go on from there.
+
+        INVALID_ARGUMENT / INVALID_REQUEST: a bound is malformed, or the resume_token is not from an audit of that range.
+        UNAVAILABLE / PARTICIPANT_UNAVAILABLE: the order, payment or delivery service (`participant` in the metadata of the
+        ErrorInfo) does not answer. Resume the audit once it does.
+        UNAVAILABLE / DRAINING, LOG_UNAVAILABLE: the server is stopping, or its database is away. Resume the audit.
+        RESOURCE_EXHAUSTED / AUDITS_UNDER_WAY: as many audits are under way as may be; ask again after the delay in RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrderProcessAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -93,6 +115,11 @@ def add_OrderProcessAdminServiceServicer_to_server(servicer, server):
                     request_deserializer=oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.ResolveOrderProcessRequest.FromString,
                     response_serializer=oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.ResolveOrderProcessResponse.SerializeToString,
             ),
+            'AuditOrderProcesses': grpc.unary_stream_rpc_method_handler(
+                    servicer.AuditOrderProcesses,
+                    request_deserializer=oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.AuditOrderProcessesRequest.FromString,
+                    response_serializer=oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.AuditOrderProcessesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'oms.orchestrator.v1.OrderProcessAdminService', rpc_method_handlers)
@@ -102,7 +129,7 @@ def add_OrderProcessAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderProcessAdminService:
-    """What operators do with processes that are PARKED.
+    """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
     """
@@ -151,6 +178,33 @@ class OrderProcessAdminService:
             '/oms.orchestrator.v1.OrderProcessAdminService/ResolveOrderProcess',
             oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.ResolveOrderProcessRequest.SerializeToString,
             oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.ResolveOrderProcessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditOrderProcesses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/oms.orchestrator.v1.OrderProcessAdminService/AuditOrderProcesses',
+            oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.AuditOrderProcessesRequest.SerializeToString,
+            oms_dot_orchestrator_dot_v1_dot_order__process__admin__service__pb2.AuditOrderProcessesResponse.FromString,
             options,
             channel_credentials,
             insecure,

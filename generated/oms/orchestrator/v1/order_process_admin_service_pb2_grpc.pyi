@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrderProcessAdminServiceStub:
-    """What operators do with processes that are PARKED.
+    """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
     """
@@ -53,10 +53,23 @@ class OrderProcessAdminServiceStub:
     FAILED_PRECONDITION / NOT_PARKED: the process is not PARKED, or not on an undo.
     ABORTED / REVISION_MISMATCH: the process has moved on since the revision that was named; look at it again.
     """
+    AuditOrderProcesses: _grpc.UnaryStreamMultiCallable[_order_process_admin_service_pb2.AuditOrderProcessesRequest, _order_process_admin_service_pb2.AuditOrderProcessesResponse]
+    """Compares the saga log with the orders, payments and deliveries that the participants keep, and reports what does not
+    agree. It changes nothing, may be asked for while orders are running, and reports nothing that is merely under way.
+
+    Looks at one window of time after the other, oldest first, and answers a page for each; the last page has a summary.
+    Whatever ends it early, `resume_token` of the last page that was received lets another call go on from there.
+
+    INVALID_ARGUMENT / INVALID_REQUEST: a bound is malformed, or the resume_token is not from an audit of that range.
+    UNAVAILABLE / PARTICIPANT_UNAVAILABLE: the order, payment or delivery service (`participant` in the metadata of the
+    ErrorInfo) does not answer. Resume the audit once it does.
+    UNAVAILABLE / DRAINING, LOG_UNAVAILABLE: the server is stopping, or its database is away. Resume the audit.
+    RESOURCE_EXHAUSTED / AUDITS_UNDER_WAY: as many audits are under way as may be; ask again after the delay in RetryInfo.
+    """
 
 @_typing.type_check_only
 class OrderProcessAdminServiceAsyncStub(OrderProcessAdminServiceStub):
-    """What operators do with processes that are PARKED.
+    """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
     """
@@ -79,9 +92,22 @@ class OrderProcessAdminServiceAsyncStub(OrderProcessAdminServiceStub):
     FAILED_PRECONDITION / NOT_PARKED: the process is not PARKED, or not on an undo.
     ABORTED / REVISION_MISMATCH: the process has moved on since the revision that was named; look at it again.
     """
+    AuditOrderProcesses: _aio.UnaryStreamMultiCallable[_order_process_admin_service_pb2.AuditOrderProcessesRequest, _order_process_admin_service_pb2.AuditOrderProcessesResponse]  # type: ignore[assignment]
+    """Compares the saga log with the orders, payments and deliveries that the participants keep, and reports what does not
+    agree. It changes nothing, may be asked for while orders are running, and reports nothing that is merely under way.
+
+    Looks at one window of time after the other, oldest first, and answers a page for each; the last page has a summary.
+    Whatever ends it early, `resume_token` of the last page that was received lets another call go on from there.
+
+    INVALID_ARGUMENT / INVALID_REQUEST: a bound is malformed, or the resume_token is not from an audit of that range.
+    UNAVAILABLE / PARTICIPANT_UNAVAILABLE: the order, payment or delivery service (`participant` in the metadata of the
+    ErrorInfo) does not answer. Resume the audit once it does.
+    UNAVAILABLE / DRAINING, LOG_UNAVAILABLE: the server is stopping, or its database is away. Resume the audit.
+    RESOURCE_EXHAUSTED / AUDITS_UNDER_WAY: as many audits are under way as may be; ask again after the delay in RetryInfo.
+    """
 
 class OrderProcessAdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators do with processes that are PARKED.
+    """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
     """
@@ -113,6 +139,25 @@ class OrderProcessAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.
         FAILED_PRECONDITION / NOT_PARKED: the process is not PARKED, or not on an undo.
         ABORTED / REVISION_MISMATCH: the process has moved on since the revision that was named; look at it again.
+        """
+
+    @_abc_1.abstractmethod
+    def AuditOrderProcesses(
+        self,
+        request: _order_process_admin_service_pb2.AuditOrderProcessesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_order_process_admin_service_pb2.AuditOrderProcessesResponse], _abc.AsyncIterator[_order_process_admin_service_pb2.AuditOrderProcessesResponse]]:
+        """Compares the saga log with the orders, payments and deliveries that the participants keep, and reports what does not
+        agree. It changes nothing, may be asked for while orders are running, and reports nothing that is merely under way.
+
+        Looks at one window of time after the other, oldest first, and answers a page for each; the last page has a summary.
+        Whatever ends it early, `resume_token` of the last page that was received lets another call go on from there.
+
+        INVALID_ARGUMENT / INVALID_REQUEST: a bound is malformed, or the resume_token is not from an audit of that range.
+        UNAVAILABLE / PARTICIPANT_UNAVAILABLE: the order, payment or delivery service (`participant` in the metadata of the
+        ErrorInfo) does not answer. Resume the audit once it does.
+        UNAVAILABLE / DRAINING, LOG_UNAVAILABLE: the server is stopping, or its database is away. Resume the audit.
+        RESOURCE_EXHAUSTED / AUDITS_UNDER_WAY: as many audits are under way as may be; ask again after the delay in RetryInfo.
         """
 
 def add_OrderProcessAdminServiceServicer_to_server(servicer: OrderProcessAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
