@@ -5,13 +5,14 @@ Must never: need the definition, so that every history can be shown, also by a r
 longer knows the saga.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final, assert_never
+from typing import Final, TypedDict, assert_never
 
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
+    JSON,
     AttemptBegan,
     AttemptEnded,
     Cancelled,
@@ -80,9 +81,7 @@ def replay(events: Iterable[Event], state: SagaState | None = None) -> SagaState
     return state
 
 
-def evolve(  # noqa: C901, PLR0911 - flat: one case for each event
-    state: SagaState | None, event: Event
-) -> SagaState:
+def evolve(state: SagaState | None, event: Event) -> SagaState:
     """The state after one more event.
 
     Raises:
@@ -103,30 +102,45 @@ def evolve(  # noqa: C901, PLR0911 - flat: one case for each event
     # Whoever asks from outside may have a clock that is behind; the history's time never goes back.
     time_us = max(state.update_time_us, event.time_us)
     end_time_us = time_us if phase.settled else None
-    moved = replace(
+    return replace(
         state,
         phase=phase,
         update_time_us=time_us,
         end_time_us=state.end_time_us if phase is state.phase else end_time_us,
         revision=state.revision + 1,
+        **_change(state, event),
     )
+
+
+class _Change(TypedDict, total=False):
+    """What an event changes besides."""
+
+    actions: tuple[ActionState, ...]
+    results: Mapping[str, JSON]
+    failure: Failure
+    parking: Parking | None
+    resolutions: tuple[Resolution, ...]
+    cancel: CancelWish
+
+
+def _change(state: SagaState, event: Event) -> _Change:  # noqa: PLR0911 - flat: one case an event
     match event:
         case AttemptBegan():
-            return _attempt_began(moved, event)
+            return _attempt_began(state, event)
         case AttemptEnded():
-            return _attempt_ended(moved, event)
+            return _attempt_ended(state, event)
         case CancelRequested():
-            return _cancel_requested(moved, event)
+            return _cancel_requested(state, event)
         case CompensationBegan():
-            return _compensation_began(moved, event)
+            return _compensation_began(state, event)
         case Parked():
-            return _parked(moved, event, parked_from=state.phase)
+            return _parked(state, event)
         case RetryRequested():
-            return _retry_requested(moved, event)
+            return _retry_requested(state, event)
         case ResolvedByHand():
-            return _resolved_by_hand(moved, event)
+            return _resolved_by_hand(state, event)
         case Completed() | Cancelled():
-            return moved
+            return {}
         case Started():
             raise AssertionError("MOVES lets a history begin only once")
         case _:
@@ -146,7 +160,7 @@ def _move(state: SagaState | None, event: Event) -> Phase:
     return state.parking.phase
 
 
-def _attempt_began(state: SagaState, event: AttemptBegan) -> SagaState:
+def _attempt_began(state: SagaState, event: AttemptBegan) -> _Change:
     before = state.action(event.action)
     if event.attempt != (before.attempts if before else 0) + 1:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not the next")
@@ -161,23 +175,21 @@ def _attempt_began(state: SagaState, event: AttemptBegan) -> SagaState:
             since_us=event.time_us,
             in_flight=True,
         )
-        return replace(state, actions=(*state.actions, began))
+        return {"actions": (*state.actions, began)}
     if before.status is not ActionStatus.RUNNING:
         raise IllegalMove(f"{event.action} is {before.status}: it is not tried again")
-    return _with(
-        state,
-        replace(
-            before,
-            attempts=event.attempt,
-            not_before_us=None,
-            in_flight=True,
-            # What began and did not end before may be under way still.
-            in_doubt=before.in_doubt or before.in_flight,
-        ),
+    again = replace(
+        before,
+        attempts=event.attempt,
+        not_before_us=None,
+        in_flight=True,
+        # What began and did not end before may be under way still.
+        in_doubt=before.in_doubt or before.in_flight,
     )
+    return {"actions": _with(state.actions, again)}
 
 
-def _attempt_ended(state: SagaState, event: AttemptEnded) -> SagaState:
+def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Change:
     before = state.action(event.action)
     if before is None or not before.in_flight or before.attempts != event.attempt:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not under way")
@@ -211,45 +223,45 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> SagaState:
         in_flight=False,
         in_doubt=in_doubt,
     )
-    after = _with(state, ended)
+    actions = _with(state.actions, ended)
     if event.result is None:
-        return after
-    return replace(after, results={**state.results, event.action: event.result})
+        return {"actions": actions}
+    return {"actions": actions, "results": {**state.results, event.action: event.result}}
 
 
-def _cancel_requested(state: SagaState, event: CancelRequested) -> SagaState:
+def _cancel_requested(state: SagaState, event: CancelRequested) -> _Change:
     if state.cancel is not None or state.failure is not None:
-        return state
+        return {}
     wish = CancelWish(reason=event.reason, requested_by=event.requested_by, time_us=event.time_us)
-    wished = replace(state, cancel=wish)
-    if state.phase is not Phase.COMPENSATING:
-        return wished
-    # It was completed: the wish itself turns it back.
-    return replace(wished, failure=cancel_failure("", wish))
+    if state.phase is Phase.COMPLETED:
+        # There is nothing to wait for: the wish itself turns it back.
+        return {"cancel": wish, "failure": cancel_failure("", wish)}
+    return {"cancel": wish}
 
 
-def _compensation_began(state: SagaState, event: CompensationBegan) -> SagaState:
+def _compensation_began(state: SagaState, event: CompensationBegan) -> _Change:
     failure = Failure(
         step=event.step, code_name=event.code_name, reason=event.reason, message=event.message
     )
-    return replace(_given_up(state, event.time_us), failure=failure)
+    return {"failure": failure, "actions": _given_up(state.actions, event.time_us)}
 
 
-def _parked(state: SagaState, event: Parked, *, parked_from: Phase) -> SagaState:
+def _parked(state: SagaState, event: Parked) -> _Change:
     parking = Parking(
         action=event.action,
         code_name=event.code_name,
         reason=event.reason,
         message=event.message,
         time_us=event.time_us,
-        phase=parked_from,
+        phase=state.phase,
     )
-    # Where it is the whole process that cannot go on, nothing was given up.
-    parked = _given_up(state, event.time_us) if event.action else state
-    return replace(parked, parking=parking)
+    if not event.action:
+        # It is the whole process that cannot go on: nothing was given up.
+        return {"parking": parking}
+    return {"parking": parking, "actions": _given_up(state.actions, event.time_us)}
 
 
-def _retry_requested(state: SagaState, event: RetryRequested) -> SagaState:
+def _retry_requested(state: SagaState, event: RetryRequested) -> _Change:
     """The undo that is not done, if there is one, is to be tried as if for the first time."""
     afresh = tuple(
         replace(
@@ -265,10 +277,10 @@ def _retry_requested(state: SagaState, event: RetryRequested) -> SagaState:
         else action
         for action in state.actions
     )
-    return replace(state, actions=afresh, parking=None)
+    return {"parking": None, "actions": afresh}
 
 
-def _resolved_by_hand(state: SagaState, event: ResolvedByHand) -> SagaState:
+def _resolved_by_hand(state: SagaState, event: ResolvedByHand) -> _Change:
     undo = state.action(event.action)
     if undo is None or state.parking is None or state.parking.action != event.action:
         raise IllegalMove(f"{event.action} is not what the process is parked on")
@@ -279,25 +291,25 @@ def _resolved_by_hand(state: SagaState, event: ResolvedByHand) -> SagaState:
         time_us=event.time_us,
     )
     resolved = replace(undo, status=ActionStatus.RESOLVED_BY_HAND, end_us=event.time_us)
-    return replace(
-        _with(state, resolved), parking=None, resolutions=(*state.resolutions, resolution)
-    )
+    return {
+        "parking": None,
+        "actions": _with(state.actions, resolved),
+        "resolutions": (*state.resolutions, resolution),
+    }
 
 
-def _given_up(state: SagaState, time_us: int) -> SagaState:
+def _given_up(actions: Sequence[ActionState], time_us: int) -> tuple[ActionState, ...]:
     """What was being tried is not tried any more, and nobody knows whether it was done."""
-    actions = tuple(
+    return tuple(
         replace(action, status=ActionStatus.UNKNOWN, end_us=time_us, in_flight=False)
         if action.status is ActionStatus.RUNNING
         else action
-        for action in state.actions
+        for action in actions
     )
-    return replace(state, actions=actions)
 
 
-def _with(state: SagaState, changed: ActionState) -> SagaState:
-    actions = tuple(changed if action.name == changed.name else action for action in state.actions)
-    return replace(state, actions=actions)
+def _with(actions: Sequence[ActionState], changed: ActionState) -> tuple[ActionState, ...]:
+    return tuple(changed if action.name == changed.name else action for action in actions)
 
 
 def cancel_failure(step: str, wish: CancelWish) -> Failure:

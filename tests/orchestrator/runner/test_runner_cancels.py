@@ -6,7 +6,8 @@ from orchestrator.saga.code import Code
 from orchestrator.saga.events import CancelRequested, CompensationBegan
 from orchestrator.saga.state import Phase
 from tests.orchestrator.harness.answers import Answer, always, answers, once
-from tests.orchestrator.harness.stage import Stage, cancel, crash
+from tests.orchestrator.harness.incidents import cancel, crash
+from tests.orchestrator.harness.stage import Stage
 from tests.orchestrator.harness.virtual_time import play
 
 STEPS = ["create_order", "process_payment", "confirm_payment", "confirm_order", "process_delivery"]

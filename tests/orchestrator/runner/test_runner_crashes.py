@@ -5,7 +5,8 @@ import pytest
 from orchestrator.saga.code import Code
 from orchestrator.saga.state import Phase
 from tests.orchestrator.harness.answers import always
-from tests.orchestrator.harness.stage import Stage, crash
+from tests.orchestrator.harness.incidents import crash
+from tests.orchestrator.harness.stage import Stage
 from tests.orchestrator.harness.virtual_time import play
 
 STEPS = ["create_order", "process_payment", "confirm_payment", "confirm_order", "process_delivery"]

@@ -9,7 +9,8 @@ from orchestrator.saga.code import Code
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.memory import Moment
 from tests.orchestrator.harness.answers import once
-from tests.orchestrator.harness.stage import Stage, cancel, lose
+from tests.orchestrator.harness.incidents import cancel, lose
+from tests.orchestrator.harness.stage import Stage
 from tests.orchestrator.harness.virtual_time import play
 
 STEPS = ["create_order", "process_payment", "confirm_payment", "confirm_order", "process_delivery"]

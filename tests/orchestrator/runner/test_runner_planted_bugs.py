@@ -19,7 +19,8 @@ from orchestrator.saga.state import ActionStatus, SagaState
 from orchestrator.saga_log.memory import MemorySagaLog
 from orchestrator.saga_log.protocol import Append
 from tests.orchestrator.harness.answers import Answer, answers, once
-from tests.orchestrator.harness.stage import Stage, dawdle, freeze
+from tests.orchestrator.harness.incidents import dawdle, freeze
+from tests.orchestrator.harness.stage import Stage
 from tests.orchestrator.harness.virtual_time import play
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -51,7 +52,7 @@ def given_up() -> Stage:
 def a_refusal_speaks_for_the_attempt_before(monkeypatch: pytest.MonkeyPatch) -> None:
     unsettled = evolve._attempt_ended
 
-    def settled(state: SagaState, event: AttemptEnded) -> SagaState:
+    def settled(state: SagaState, event: AttemptEnded) -> evolve._Change:
         forgetful = tuple(replace(action, in_doubt=False) for action in state.actions)
         return unsettled(replace(state, actions=forgetful), event)
 

@@ -15,7 +15,8 @@ from orchestrator.saga.definition import Definition, Policy
 from orchestrator.saga.outcome import OUTCOMES, Outcome
 from orchestrator.saga.state import Phase
 from tests.orchestrator.harness.answers import Answer
-from tests.orchestrator.harness.stage import Hook, Stage, cancel, crash, freeze, lose
+from tests.orchestrator.harness.incidents import cancel, crash, freeze, lose
+from tests.orchestrator.harness.stage import Hook, Stage
 from tests.orchestrator.harness.virtual_time import play
 from tests.orchestrator.sagas.five_steps import FIVE_STEPS
 from tests.orchestrator.sagas.journey import JOURNEY

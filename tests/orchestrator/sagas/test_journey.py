@@ -5,7 +5,8 @@ import pytest
 from orchestrator.saga.code import Code
 from orchestrator.saga.state import Phase
 from tests.orchestrator.harness.answers import always, once
-from tests.orchestrator.harness.stage import Stage, cancel, crash
+from tests.orchestrator.harness.incidents import cancel, crash
+from tests.orchestrator.harness.stage import Stage
 from tests.orchestrator.harness.virtual_time import EPOCH_US, play
 from tests.orchestrator.sagas.journey import JOURNEY
 
