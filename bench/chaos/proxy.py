@@ -8,7 +8,7 @@ only.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -44,8 +44,18 @@ class Passage:
 Where = Callable[[Passage], bool]
 
 
+def anywhere(passage: Passage) -> bool:
+    """Every call."""
+    del passage
+    return True
+
+
 class Broken(Exception):  # noqa: N818 - not an error of the proxy: what it is told to do
-    """The connection broke: the caller learns UNAVAILABLE, and nothing about its call."""
+    """The connection broke: the caller learns `code`, and nothing about its call."""
+
+    def __init__(self, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> None:
+        super().__init__(code.name)
+        self.code = code
 
 
 class Snag:
@@ -55,7 +65,10 @@ class Snag:
     call has it.
     """
 
-    def __init__(self, where: Where, *, times: int = 1) -> None:
+    # How long after its answer the server sees the request once more; None: it does not.
+    echo_seconds: float | None = None
+
+    def __init__(self, where: Where = anywhere, *, times: int = 1) -> None:
         self._where = where
         self._left = times
 
@@ -142,12 +155,53 @@ class HeldReply(Hold):
 
 
 class LostReply(Snag):
-    """The call is done, and its caller never learns it."""
+    """The call is done, and its caller never learns it: it is told `code`."""
+
+    def __init__(
+        self,
+        where: Where = anywhere,
+        *,
+        times: int = 1,
+        code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE,
+    ) -> None:
+        super().__init__(where, times=times)
+        self._code = code
 
     async def after(self, passage: Passage) -> None:
         """Breaks the connection."""
         del passage
+        raise Broken(self._code)
+
+
+class Cut(Snag):
+    """The call never reaches the server."""
+
+    async def before(self, passage: Passage) -> int:
+        """Breaks the connection."""
+        del passage
         raise Broken
+
+
+class Delayed(Snag):
+    """The server sees the request later, maybe when its caller is long gone."""
+
+    def __init__(self, where: Where = anywhere, *, times: int = 1, seconds: float) -> None:
+        super().__init__(where, times=times)
+        self._seconds = seconds
+
+    async def before(self, passage: Passage) -> int:
+        """Takes its time."""
+        del passage
+        await asyncio.sleep(self._seconds)
+        return 1
+
+
+class Echoed(Snag):
+    """The server sees the request again a while after it answered it."""
+
+    def __init__(self, where: Where = anywhere, *, times: int = 1, seconds: float) -> None:
+        super().__init__(where, times=times)
+        self.echo_seconds = seconds
 
 
 class Doubled(Snag):
@@ -172,11 +226,19 @@ class _Reply:
 class Proxy(grpc.GenericRpcHandler):
     """Listens on a port of its own and passes every call on to `target`.
 
-    Each call seen is given to `on_passage`.
+    Each call seen is given to `on_passage`. What `weather` gives happens to those calls that no
+    snag takes.
     """
 
-    def __init__(self, target: str, *, on_passage: Callable[[Passage], None] | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        on_passage: Callable[[Passage], None] | None = None,
+        weather: Callable[[Passage], Snag | None] | None = None,
+    ) -> None:
         self._on_passage = on_passage
+        self._weather = weather
         self._snags: list[Snag] = []
         self._carrying: set[asyncio.Task[_Reply]] = set()
         self._channel = grpc.aio.insecure_channel(
@@ -222,6 +284,11 @@ class Proxy(grpc.GenericRpcHandler):
         await asyncio.gather(*carrying, return_exceptions=True)
         await self._server.stop(None)
         await self._channel.close()
+
+    async def idle(self) -> None:
+        """Waits until nothing is on its way any more."""
+        while self._carrying:
+            await asyncio.wait(tuple(self._carrying))
 
     def hold_request(self, where: Where) -> HeldRequest:
         """Keeps the next such call before the server sees it."""
@@ -275,50 +342,54 @@ class Proxy(grpc.GenericRpcHandler):
         )
         if self._on_passage is not None:
             self._on_passage(passage)
-        carrying = asyncio.create_task(self._carry(passage))
-        self._carrying.add(carrying)
-        carrying.add_done_callback(self._carrying.discard)
         # The caller may leave; what is on its way stays so.
-        reply = await asyncio.shield(carrying)
+        reply = await asyncio.shield(self._dispatch(self._carry(passage)))
         if reply.payload is None:
             await context.abort(reply.code, reply.details, reply.trailing)
         context.set_trailing_metadata(reply.trailing)
         return reply.payload
 
+    def _dispatch(self, carrying: Coroutine[Any, Any, _Reply]) -> asyncio.Task[_Reply]:
+        task = asyncio.create_task(carrying)
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
+        return task
+
+    def _snag_of(self, passage: Passage) -> Snag | None:
+        if (laid := next((it for it in self._snags if it.takes(passage)), None)) is not None:
+            return laid
+        return None if self._weather is None else self._weather(passage)
+
     async def _carry(self, passage: Passage) -> _Reply:
-        snag = next((it for it in self._snags if it.takes(passage)), None)
+        snag = self._snag_of(passage)
         if snag is None:
             return await self._forward(passage)
         try:
             times = await snag.before(passage)
             replies = await asyncio.gather(*(self._forward(passage) for _ in range(times)))
+            if snag.echo_seconds is not None:
+                self._dispatch(self._echo(passage, snag.echo_seconds))
             await snag.after(passage)
-        except Broken:
+        except Broken as broken:
             return _Reply(
-                payload=None,
-                code=grpc.StatusCode.UNAVAILABLE,
-                details="the connection broke",
-                trailing=(),
+                payload=None, code=broken.code, details="the connection broke", trailing=()
             )
         finally:
             snag.ended()
         return replies[0]
 
+    async def _echo(self, passage: Passage, seconds: float) -> _Reply:
+        await asyncio.sleep(seconds)
+        return await self._forward(passage)
+
     async def _forward(self, passage: Passage) -> _Reply:
         method: Method = self._channel.unary_unary(passage.method)
         call = method(passage.request, metadata=passage.metadata, timeout=passage.timeout_seconds)
-        try:
-            payload = await call
-        except grpc.aio.AioRpcError as error:
-            return _Reply(
-                payload=None,
-                code=error.code(),
-                details=error.details() or "",
-                trailing=tuple(error.trailing_metadata() or ()),
-            )
+        # The code first: the library takes a server's CANCELLED for our own, and would cancel us.
+        code = await call.code()
         return _Reply(
-            payload=payload,
-            code=grpc.StatusCode.OK,
-            details="",
+            payload=await call if code is grpc.StatusCode.OK else None,
+            code=code,
+            details=await call.details() or "",
             trailing=tuple(await call.trailing_metadata() or ()),
         )
