@@ -12,6 +12,7 @@ from tests.system.harness.system import System
 
 START = "oms.orchestrator.v1.OrderProcessService/StartOrderProcess"
 WATCH = "oms.orchestrator.v1.OrderProcessService/WatchOrderProcess"
+GET = "oms.orchestrator.v1.OrderProcessService/GetOrderProcess"
 LIST = "oms.orchestrator.v1.OrderProcessService/ListOrderProcesses"
 # As the README has it, and whoever tries the system pastes it.
 PASTED = (
@@ -147,6 +148,15 @@ async def test_a_field_nobody_knows_is_ignored(system: System) -> None:
         "-allow-unknown-fields", "-d", json.dumps(with_more), at(system, "orchestrator"), START
     )
     assert "ORDER_PROCESS_STATE_COMPLETED" == succeeded(finished).json["process"]["state"]
+
+
+@pytest.mark.parametrize("key", ["processId", "requestId", "orderId"])
+async def test_a_process_is_found_by_any_of_its_keys(system: System, key: str) -> None:
+    orchestrator = at(system, "orchestrator")
+    placed = succeeded(await grpcurl("-d", pasted(fresh("req")), orchestrator, START)).json
+    asked = json.dumps({key: placed["process"][key]})
+    found = succeeded(await grpcurl("-d", asked, orchestrator, GET)).json
+    assert placed == found
 
 
 async def test_lists_are_read_page_by_page(system: System) -> None:

@@ -128,6 +128,22 @@ async def test_a_resolution_finishes_the_rest_and_says_who_and_why(
     assert "grace" == said.event.requested_by
 
 
+async def test_a_retry_of_all_that_is_parked_finishes_all_of_it(
+    orchestrator: Orchestrator, scripted: Scripted
+) -> None:
+    waiting = [(await parked(orchestrator, scripted))[1] for _ in range(3)]
+    retried = await oms(
+        *("--target", orchestrator.address, "admin", "retry", "--step", "cancel_payment"),
+        *("--reason", "the books are open again", "--yes"),
+    )
+    assert 0 == retried.exit_code, retried.err
+    for process in waiting:
+        settled = await orchestrator.until_settled(process)
+        assert ORDER_PROCESS_STATE_CANCELLED == settled.state
+    listed = await oms("--target", orchestrator.address, "admin", "parked", "--json")
+    assert [] == listed.json["processes"]
+
+
 async def test_what_is_not_parked_or_has_moved_on_is_neither_retried_nor_resolved(
     orchestrator: Orchestrator, scripted: Scripted
 ) -> None:
