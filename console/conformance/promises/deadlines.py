@@ -50,6 +50,13 @@ def _slow(it: Participant) -> None:
     have(it.knobs.slow_method, flag("slow_method"))
     before = it.once("get", it.fresh_id())
     need(before.code not in _STUCK, before.told)
+    late = it.sample()
+    made(it, late)
+    cancelled(it, it.id_of(late))
+    need(
+        it.create(late).code is grpc.StatusCode.FAILED_PRECONDITION,
+        "a Create after a Cancel is not refused when nothing is slow either",
+    )
     requests = [it.sample() for _ in range(it.knobs.at_once)]
     for request in requests:
         request.payment_method = it.knobs.slow_method

@@ -12,6 +12,7 @@ from typing import Final
 import grpc
 
 from console.conformance.answer import Answer
+from console.conformance.givens import refused_request
 from console.conformance.participant import Participant
 from console.conformance.promise import Promise, expect, need
 
@@ -119,11 +120,7 @@ def _as_agreed(it: Participant) -> None:
 
 
 def _as_kept(it: Participant) -> None:
-    variant = it.kind.refused(it.knobs)
-    need(variant is not None, "nothing is refused")
-    assert variant is not None, "just looked"
-    request = it.sample()
-    variant.make(request)
+    request = refused_request(it)
     answer = it.create(request)
     need(answer.info is not None, f"{answer.told}, without a reason")
     there = it.get(it.id_of(request))
