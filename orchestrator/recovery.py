@@ -12,7 +12,6 @@ import structlog
 from chassis import faults
 from chassis.clock import Clock
 from orchestrator.alarm import Alarm
-from orchestrator.run import SET_ASIDE_SECONDS
 from orchestrator.runner import Runner
 from orchestrator.saga.evolve import IllegalMove
 from orchestrator.saga.retry import MICROSECONDS_PER_SECOND, microseconds
@@ -23,6 +22,8 @@ ROUND_MAX: Final = 1_000
 """How many processes are claimed before anything else gets a turn."""
 PAUSE_SECONDS_MAX: Final = 1.0
 PAUSE_SECONDS_MIN: Final = 0.01
+UNREADABLE_SECONDS: Final = 60.0
+"""How long a process that cannot be read is left alone, between two complaints about it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -127,6 +128,6 @@ class Recovery:
             await self._log.release(
                 process_id=row.process_id,
                 epoch=row.epoch,
-                due_time_us=self._clock.now_us() + microseconds(SET_ASIDE_SECONDS),
+                due_time_us=self._clock.now_us() + microseconds(UNREADABLE_SECONDS),
             )
             del self._set_aside[row.process_id]

@@ -30,7 +30,7 @@ from orchestrator.saga.state import SagaState
 from orchestrator.saga_log.protocol import Append, Fenced, SagaLog, Stale
 
 SET_ASIDE_SECONDS: Final = 10.0
-"""How long a process that the program failed on, or cannot read, is left alone."""
+"""How long a process that the program failed on is left alone."""
 
 LOG_RETRIES: Final = RetryPolicy(floor_seconds=0.05, cap_seconds=5.0)
 

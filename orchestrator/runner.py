@@ -170,6 +170,7 @@ class Runner:
         structlog.contextvars.bind_contextvars(process_id=new.process_id)
         row, created = await self._means.log.create(new)
         if created:
+            self._means.feed.notify(row.process_id)
             chronicle.tell(state, new.events)
             self._begin(row.process_id, row.epoch, state, call)
         return row, created

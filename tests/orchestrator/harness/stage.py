@@ -250,12 +250,14 @@ class Stage:
 
     # What people do.
 
-    async def cancel(self, key: str = KEY) -> None:
+    async def cancel(self, *, key: str = KEY, here: bool = True) -> None:
+        """`here`: through the orchestrator that runs it, which then hears of it."""
         await self.ask(
             lambda now_us: CancelRequested(
                 reason="changed my mind", requested_by="Ada", time_us=now_us
             ),
             key=key,
+            here=here,
         )
 
     async def retry(self) -> None:
@@ -273,7 +275,9 @@ class Stage:
             )
         )
 
-    async def ask(self, event_at: Callable[[int], Event], *, key: str = KEY) -> None:
+    async def ask(
+        self, event_at: Callable[[int], Event], *, key: str = KEY, here: bool = True
+    ) -> None:
         """Appends by sequence alone, as a servicer of any replica does."""
         if self.find(key) is None:
             return
@@ -297,7 +301,7 @@ class Stage:
                 except Stale:
                     continue
                 break
-        for node in self.nodes:
+        for node in self.nodes if here else ():
             node.runner.wake(self.row(key).process_id)
             node.recovery.wake()
 

@@ -102,6 +102,25 @@ def test_a_cancel_cuts_a_pause_short() -> None:
     assert asked_us == stage.call_times_us[4]
 
 
+def test_a_cancel_through_another_orchestrator_is_seen_when_the_next_thing_is_written() -> None:
+    asks = Answer(code=Code.RESOURCE_EXHAUSTED, retry_after_seconds=20.0)
+    stage = Stage(script={"confirm_order": answers(asks)})
+
+    async def scenario() -> None:
+        node = stage.start_node()
+        await stage.accept(node)
+        await stage.clock.sleep(5.0)
+        await stage.cancel(here=False)
+        await stage.rests()
+        await node.drain()
+        stage.check()
+
+    play(scenario())
+    assert [*STEPS[:4], "cancel_payment", "cancel_order"] == stage.calls
+    assert 1 == stage.row().epoch
+    assert stage.call_times_us[3] + 20_000_000 == stage.call_times_us[4]
+
+
 def test_a_cancel_outranks_the_failure_that_comes_in_meanwhile() -> None:
     # Point 7 is after the payment was asked for, and before anybody knows that it was declined.
     stage = Stage(

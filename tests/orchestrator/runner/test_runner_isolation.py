@@ -2,9 +2,10 @@
 
 import asyncio
 
+from chassis.faults import Unavailable
 from orchestrator.saga.events import AttemptBegan
 from orchestrator.saga.state import Phase
-from orchestrator.saga_log.memory import MemorySagaLog
+from orchestrator.saga_log.memory import MemorySagaLog, Moment
 from orchestrator.saga_log.protocol import Append
 from tests.orchestrator.harness.lines import captured_lines
 from tests.orchestrator.harness.stage import Stage
@@ -56,6 +57,38 @@ def test_a_process_that_the_program_fails_on_is_set_aside_and_tried_again_later(
     assert [Phase.COMPLETED] * 3 == [stage.state(key).phase for key in keys]
     [line] = lines.of("process_failed")
     assert "prc_2" == line["process_id"]
+
+
+def test_it_is_set_aside_also_if_the_log_is_away_just_then() -> None:
+    stage = Stage()
+    log = PoisonedLog()
+    away = 0
+
+    async def seam(_: Moment, method: str) -> None:
+        nonlocal away
+        if method == "release" and away < 2:
+            away += 1
+            raise Unavailable("LOG_UNAVAILABLE", "the log is away")
+
+    log.seam = seam
+    stage.log = log
+
+    async def scenario() -> None:
+        node = stage.start_node()
+        await stage.accept(node, key="a")
+        await stage.accept(node, key="b")
+        await stage.clock.sleep(9.0)
+        assert 1 == node.runner.in_flight
+        await stage.clock.sleep(2.0)
+        assert 0 == node.runner.in_flight
+        log.poisoned = False
+        await stage.rests(key="b")
+        await node.drain()
+        stage.check()
+
+    play(scenario())
+    assert 2 == away
+    assert Phase.COMPLETED is stage.state("b").phase
 
 
 def test_many_processes_run_side_by_side_on_one_log() -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from orchestrator.saga.code import Code
 from orchestrator.saga.definition import Policy
 from orchestrator.saga.state import Phase
 from tests.orchestrator.harness.answers import Answer, always, answers
+from tests.orchestrator.harness.incidents import lose
 from tests.orchestrator.harness.lines import captured_lines
 from tests.orchestrator.harness.stage import Stage
 from tests.orchestrator.harness.virtual_time import EPOCH_US, play
@@ -33,6 +36,27 @@ def test_a_process_that_waits_for_long_is_given_back_and_claimed_when_it_is_due(
     play(scenario())
     assert Phase.COMPLETED is stage.state().phase
     assert 2 == stage.row().epoch
+    assert EPOCH_US + 45_000_000 <= stage.call_times_us[4] <= EPOCH_US + 45_100_000
+
+
+@pytest.mark.parametrize("point", [16, 17])
+def test_that_it_was_given_back_may_get_lost_on_the_way(point: int) -> None:
+    stage = asked_to_wait(45.0)
+    stage.hooks[point] = lose
+
+    async def scenario() -> None:
+        node = stage.start_node()
+        await stage.accept(node)
+        await stage.clock.sleep(1.0)
+        assert 0 == node.runner.in_flight
+        assert stage.row().owner is None
+        await stage.rests()
+        await node.drain()
+        stage.check()
+
+    play(scenario())
+    assert "append" in stage.points[point]
+    assert 1 + 5 == len(stage.calls)
     assert EPOCH_US + 45_000_000 <= stage.call_times_us[4] <= EPOCH_US + 45_100_000
 
 
