@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test proto docs lock format lint verify clean
+.PHONY: help setup demo run test proto docs lock format lint verify chaos clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -86,6 +86,11 @@ verify: $(READY) ## contract, generated code, diagrams and import rules are as t
 		|| { echo "generated/ is not what protos/ gives: run 'make proto' and commit the result" >&2; exit 1; }
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python -m pytest tests/rules
+
+ORDERS ?= 5000
+
+chaos: $(READY) ## real services killed and cut off under load, then audited: ORDERS=5000 SEED=...
+	@$(BIN)/python -m bench.chaos --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: proto-into
 proto-into: $(READY)

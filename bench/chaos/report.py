@@ -1,0 +1,74 @@
+"""The table at the end of a run.
+
+Invariant: every figure is counted from the result. Must never: leave out a violation's rule, even
+where there are too many violations to show each.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bench.chaos.fleet import NAMES
+from bench.chaos.run import Result
+from bench.chaos.weather import Fault
+
+_SHOWN_MAX: Final = 50
+_WIDTH: Final = 34
+
+
+def table(result: Result) -> Iterator[str]:
+    """What was done and what came of it, a line each."""
+    accepted = sum(bool(it.process_ids) for it in result.accounts)
+    settled = result.settled_seconds
+    yield from _section("orders")
+    yield _row("offered", len(result.accounts))
+    yield _row("accepted", accepted)
+    yield _row("completed", result.in_state("COMPLETED"))
+    yield _row("cancelled", result.in_state("CANCELLED"))
+    yield _row("parked", result.in_state("PARKED"))
+    yield _row("lost", _lost(result))
+    yield from _section("faults")
+    for name in NAMES:
+        yield _row(f"kill -9 of {name}", result.kills[name])
+    for name in NAMES:
+        yield _row(f"SIGSTOP of {name}", result.pauses[name])
+    for fault in Fault:
+        yield _row(f"call {fault}", result.faults[fault])
+    yield from _section("time")
+    yield _row("load, seconds", f"{result.load_seconds:.1f}")
+    yield _row("settled after the last blow, s", "never" if settled is None else f"{settled:.1f}")
+    yield from _section("audit")
+    by_rule = Counter(it.rule for it in result.findings)
+    yield _row("violations", len(result.findings))
+    for rule, count in by_rule.most_common():
+        yield f"  {count:,} x {rule}"
+    for finding in result.findings[:_SHOWN_MAX]:
+        yield f"  {finding}"
+    if len(result.findings) > _SHOWN_MAX:
+        yield f"  ... and {len(result.findings) - _SHOWN_MAX:,} more"
+
+
+def again(result: Result, folder: Path) -> str:
+    """Where everything is kept, and how to run it again."""
+    options = result.options
+    return (
+        f"Kept with all logs and databases: {folder}\n"
+        f"Run it again: python -m bench.chaos --orders {options.orders} --seed {options.seed} "
+        f"--kills {options.kills} --pauses {options.pauses} --concurrency {options.concurrency}"
+    )
+
+
+def _lost(result: Result) -> int:
+    there = {it.process_id for it in result.evidence.processes}
+    return sum(bool(it.process_ids - there) for it in result.accounts)
+
+
+def _section(name: str) -> Iterator[str]:
+    yield ""
+    yield name
+
+
+def _row(name: str, value: object) -> str:
+    shown = f"{value:,}" if isinstance(value, int) else str(value)
+    return f"  {name:<{_WIDTH}}{shown:>10}"

@@ -1,0 +1,203 @@
+"""One of the four services, kept running: whatever ends it, it is started again at once.
+
+Invariant: every life is on the same port and the same files, and `close` leaves none; should this
+process itself be killed, the kernel ends them. An end that nobody here brought about is remembered.
+Must never: wait for a service by sleeping; its health says when it serves.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import grpc.aio
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+import console.leash
+from bench.chaos.port import Port
+
+SERVING_SECONDS_MAX: Final = 60.0
+# A service that ends so often without having been struck will not come to serve.
+OWN_ENDS_MAX: Final = 5
+_LOOK_SECONDS: Final = 0.05
+
+HealthCheck = grpc.aio.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse]
+
+
+class WillNotRun(Exception):  # noqa: N818 - named by what it means
+    """The service does not come up, or does not stay up; the text holds the end of its log."""
+
+
+def dial(address: str) -> grpc.aio.Channel:
+    """A channel that finds a restarted server quickly. Whoever dials closes it."""
+    return grpc.aio.insecure_channel(
+        address,
+        options=[
+            ("grpc.enable_retries", 0),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.max_reconnect_backoff_ms", 200),
+            ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+            ("grpc.use_local_subchannel_pool", 1),
+        ],
+    )
+
+
+class Service:
+    """A service and its lives. Its output is appended to `<folder>/<name>.log`."""
+
+    def __init__(self, name: str, module: str, *, folder: Path) -> None:
+        self.name = name
+        self.own_ends: list[int] = []
+        self.kills = 0
+        self.pauses = 0
+        self.port = Port()
+        self.channel = dial(self.port.address)
+        self._command = (sys.executable, "-m", module)
+        self._folder = folder
+        self._log = folder / f"{name}.log"
+        self._child: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._struck: set[int] = set()
+        self._closing = asyncio.Event()
+        self._serving = asyncio.Event()
+        self._check: HealthCheck = self.channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Begins to keep it running."""
+        assert self._keeper is None, "a service is started once"
+        self._keeper = asyncio.create_task(self._keep(environment))
+
+    async def serving(self) -> None:
+        """Waits until its present life serves.
+
+        Raises:
+            WillNotRun: It takes too long, or it ends again and again.
+        """
+        assert self._keeper is not None, "a service is started first"
+        serving = asyncio.create_task(self._serving.wait())
+        try:
+            await asyncio.wait(
+                {serving, self._keeper},
+                timeout=SERVING_SECONDS_MAX,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if self._keeper.done():
+                # A defect of ours says so itself.
+                self._keeper.result()
+            if not serving.done():
+                raise WillNotRun(f"{self.name} does not serve:\n{self.tail()}")
+        finally:
+            serving.cancel()
+
+    async def kill(self) -> None:
+        """Sends a kill -9 to the life that runs now, stopped or not; the next begins at once."""
+        child = self._child
+        assert child is not None, "there is a life to take"
+        self._serving.clear()
+        self._struck.add(child.pid)
+        self.kills += 1
+        _send(child, signal.SIGKILL)
+        await child.wait()
+
+    async def pause(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT so much later."""
+        child = self._child
+        assert child is not None, "there is a life to stop"
+        self.pauses += 1
+        _send(child, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            _send(child, signal.SIGCONT)
+
+    async def close(self) -> None:
+        """Ends it, however it is."""
+        self._closing.set()
+        if self._child is not None:
+            _send(self._child, signal.SIGKILL)
+        if self._keeper is not None:
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self.channel.close()
+        self.port.close()
+
+    def tail(self, *, lines_max: int = 20) -> str:
+        """The end of what its lives have said."""
+        if not self._log.exists():
+            return ""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines_max:])
+
+    async def _keep(self, environment: Mapping[str, str]) -> None:
+        while not self._closing.is_set() and len(self.own_ends) < OWN_ENDS_MAX:
+            child = self._child = await self._spawn(environment)
+            if self._closing.is_set():
+                _send(child, signal.SIGKILL)
+            looking = asyncio.create_task(self._look())
+            try:
+                code = await child.wait()
+            finally:
+                _send(child, signal.SIGKILL)
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+                self._serving.clear()
+            if not self._closing.is_set() and child.pid not in self._struck:
+                self.own_ends.append(code)
+
+    async def _spawn(self, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+        # From the main thread, for the kernel ties a child to the thread that made it.
+        leash = [sys.executable, "-I", "-S", str(console.leash.__file__), str(os.getpid())]
+        with self._log.open("ab") as sink:
+            return await asyncio.create_subprocess_exec(
+                *leash,
+                *self._command,
+                cwd=self._folder,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                # Ctrl-C in a terminal is for us alone.
+                start_new_session=True,
+            )
+
+    async def _look(self) -> None:
+        """Asks for its health until it serves."""
+        while True:
+            call = self._check(
+                HealthCheckRequest(), timeout=SERVING_SECONDS_MAX, wait_for_ready=True
+            )
+            try:
+                if (
+                    await call.code() is grpc.StatusCode.OK
+                    and (await call).status == HealthCheckResponse.SERVING
+                ):
+                    self._serving.set()
+                    return
+            finally:
+                call.cancel()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def environment_of(settings: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+    """What a service is given: all but our own variables, and those of `settings`."""
+    others = {name: value for name, value in inherited.items() if not name.startswith("OMS_")}
+    return others | {"PYTHONUNBUFFERED": "1", **settings}
+
+
+async def all_serving(services: Sequence[Service]) -> None:
+    """Waits until each of them serves."""
+    await asyncio.gather(*(it.serving() for it in services))
+
+
+def _send(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    # Sent by the child's own handle, which knows when there is nobody to send it to any more.
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(number)
