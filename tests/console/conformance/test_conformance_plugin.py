@@ -118,7 +118,7 @@ async def test_a_run_in_the_folder_of_the_project_collects_none_of_its_tests(
     served: Served,
 ) -> None:
     root = Path(__file__).parents[3]
-    run = await examine([served.participant], "-k", "health or knows", folder=root)
+    run = await examine([served.participant], "-k", "health or knows", folder=root, alone=False)
     assert pytest.ExitCode.OK == run.finished.exit_code, run.out
     assert {"health": "kept"} == run.lines[served.participant]
     assert "1 passed" in run.out
@@ -232,11 +232,11 @@ async def test_advice_that_is_not_taken_is_told_and_fails_nothing(tmp_path: Path
     it = Served(CannotBeDescribed())
     await it.server.start()
     try:
-        run = await examine([it.participant], folder=tmp_path)
+        run = await examine([it.participant], "-k", "reads or reflection", folder=tmp_path)
     finally:
         await it.close()
     assert pytest.ExitCode.OK == run.finished.exit_code, run.out
-    assert {"reflection"} == run.promises(it.participant, "advice")
+    assert {"reads": "kept", "reflection": "advice"} == run.lines[it.participant]
     assert "1 advice" in run.out
     assert "ServerReflectionInfo answered UNIMPLEMENTED" in run.out
 
