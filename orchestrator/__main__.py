@@ -13,6 +13,7 @@ from chassis.server import Server, run
 from chassis.settings import load
 from chassis.telemetry import configure
 from orchestrator.assembly import Orchestrator
+from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import DeliveryParticipant
 from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import PaymentParticipant
@@ -45,6 +46,7 @@ async def main(settings: OrchestratorSettings) -> None:
                 **PaymentParticipant(payment, outstanding_max=outstanding_max).actions(),
                 **DeliveryParticipant(delivery, outstanding_max=outstanding_max).actions(),
             },
+            books=open_books(order, payment, delivery),
             clock=clock,
             ids=IdSource(clock),
             random=random.SystemRandom().random,

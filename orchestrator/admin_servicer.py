@@ -1,4 +1,4 @@
-"""OrderProcessAdminService: what operators do with processes that are PARKED.
+"""OrderProcessAdminService: what operators do with processes that are PARKED, and the audit.
 
 Invariant: what an operator decided on is what it is done to: a process that has moved on since is
 left as it is. Who asked, and why, is in the history. This module must never touch a process that is
@@ -7,6 +7,8 @@ not parked.
 
 import asyncio
 import heapq
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final, TypeAlias, assert_never
 
@@ -18,6 +20,9 @@ from oms.orchestrator.v1 import order_process_admin_service_pb2 as pb
 from oms.orchestrator.v1 import order_process_admin_service_pb2_grpc
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from orchestrator import requests, views
+from orchestrator.audit import requests as audit_requests
+from orchestrator.audit import views as audit_views
+from orchestrator.audit.audits import Audits
 from orchestrator.interventions import Interventions
 from orchestrator.requests import Asked, ParkedFilter, Seen
 from orchestrator.saga.events import ResolvedByHand, RetryRequested
@@ -38,9 +43,10 @@ class OrderProcessAdminServicer(
 ):
     """Answers the RPCs of oms.orchestrator.v1.OrderProcessAdminService."""
 
-    def __init__(self, *, log: SagaLog, interventions: Interventions) -> None:
+    def __init__(self, *, log: SagaLog, interventions: Interventions, audits: Audits) -> None:
         self._log = log
         self._interventions = interventions
+        self._audits = audits
 
     async def RetryOrderProcess(  # noqa: N802 - the contract names it
         self, request: pb.RetryOrderProcessRequest, _context: Context
@@ -77,6 +83,14 @@ class OrderProcessAdminServicer(
         except Stale:
             raise _moved_on() from None
         return pb.ResolveOrderProcessResponse(process=views.process_message(row, after))
+
+    async def AuditOrderProcesses(  # noqa: N802 - the contract names it
+        self, request: pb.AuditOrderProcessesRequest, _context: Context
+    ) -> AsyncIterator[pb.AuditOrderProcessesResponse]:
+        """Compares the log with what the participants keep."""
+        async with aclosing(self._audits.pages(audit_requests.audit(request))) as pages:
+            async for page in pages:
+                yield audit_views.page_message(page)
 
     async def _retry(self, seen: Seen, asked: Asked) -> process_pb.OrderProcess:
         """Has one process tried afresh."""

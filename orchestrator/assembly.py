@@ -19,6 +19,9 @@ from oms.orchestrator.v1 import (
 from orchestrator import admin_servicer, servicer
 from orchestrator.action import Action
 from orchestrator.admin_servicer import OrderProcessAdminServicer
+from orchestrator.audit.audit import Audit
+from orchestrator.audit.audits import Audits
+from orchestrator.audit.books import Books
 from orchestrator.feed import Feed
 from orchestrator.interventions import Interventions
 from orchestrator.order_process import ORDER_PROCESS
@@ -40,6 +43,7 @@ class Orchestrator:
         *,
         log: SagaLog,
         actions: Mapping[str, Action],
+        books: Books,
         clock: Clock,
         ids: IdSource,
         random: Callable[[], float],
@@ -48,8 +52,18 @@ class Orchestrator:
         return_window_seconds: float,
         in_flight_max: int,
     ) -> None:
-        """`actions` are the participants' by their names, `random` draws evenly from 0 to 1."""
+        """`actions` are the participants' by their names, `random` draws evenly from 0 to 1.
+
+        `books` is what the participants keep, for the audit.
+        """
         feed, rests = Feed(), Feed()
+        audit = Audit(
+            log=log,
+            books=books,
+            clock=clock,
+            attempt_timeout_seconds=policy.attempt_timeout_seconds,
+        )
+        self._audits = Audits(audit, clock)
         definition = replace(ORDER_PROCESS, policy=policy)
         owner = ids.draw(OWNER_PREFIX)
         log = RestingLog(log, rests)
@@ -84,7 +98,9 @@ class Orchestrator:
             return_window_seconds=return_window_seconds,
             in_flight_max=in_flight_max,
         )
-        self._admin_servicer = OrderProcessAdminServicer(log=log, interventions=self._interventions)
+        self._admin_servicer = OrderProcessAdminServicer(
+            log=log, interventions=self._interventions, audits=self._audits
+        )
         self._recovering: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -116,11 +132,12 @@ class Orchestrator:
     async def drain(self, grace_seconds: float) -> None:
         """Hands everything over: afterwards nothing runs, and nothing is claimed or admitted.
 
-        Callers that wait are answered with their processes as they are, watches end, calls under
-        way may end within the grace, and every process is released. May be called again, with
-        less grace, after it was broken off.
+        Callers that wait are answered with their processes as they are, watches and audits end,
+        calls under way may end within the grace, and every process is released. May be called
+        again, with less grace, after it was broken off.
         """
         self._servicer.drain()
+        self._audits.drain()
         if self._recovering is not None:
             self.recovery.stop()
             # Waited for, not awaited: a drain that is broken off does not break it off as well.

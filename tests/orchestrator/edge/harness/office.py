@@ -26,6 +26,7 @@ from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.order.v1.order_pb2 import OrderItem
 from orchestrator.assembly import Orchestrator
+from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import DeliveryParticipant
 from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import PaymentParticipant
@@ -89,6 +90,7 @@ class Office:
                 **PaymentParticipant(channels["payment"]).actions(),
                 **DeliveryParticipant(channels["delivery"]).actions(),
             },
+            books=open_books(channels["order"], channels["payment"], channels["delivery"]),
             clock=self._clock,
             ids=IdSource(self._clock),
             random=random.SystemRandom().random,
