@@ -126,7 +126,15 @@ def test_generated_messages_stop_at_the_edge(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*modules_of("orchestrator/saga_log"), ROOT / "orchestrator/runner.py"], ids=name_of
+    "path",
+    [
+        *modules_of("orchestrator/saga_log"),
+        *(
+            ROOT / "orchestrator" / f"{name}.py"
+            for name in ("action", "chronicle", "feed", "recovery", "run", "runner")
+        ),
+    ],
+    ids=name_of,
 )
 def test_neither_the_log_nor_the_runner_knows_about_orders(path: Path) -> None:
     words = {"order", "orders", "payment", "payments", "delivery", "deliveries", "courier"}

@@ -42,7 +42,8 @@ class _OrderProcessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ord
 
 class OrderProcessState(_OrderProcessState, metaclass=_OrderProcessStateEnumTypeWrapper):
     """Where a process is. RUNNING moves to COMPLETED or COMPENSATING; COMPENSATING to CANCELLED or PARKED; PARKED back to
-    COMPENSATING; COMPLETED to COMPENSATING when it is cancelled within the return window.
+    COMPENSATING; COMPLETED to COMPENSATING when it is cancelled within the return window. A process whose definition the
+    running release does not know is PARKED wherever it is, and goes back there when it is retried.
     COMPLETED and CANCELLED are settled.
     """
 

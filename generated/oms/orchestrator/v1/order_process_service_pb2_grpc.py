@@ -129,6 +129,7 @@ class OrderProcessServiceServicer:
         INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.
         FAILED_PRECONDITION / RETURN_WINDOW_CLOSED: the process was COMPLETED too long ago.
+        ABORTED / CONTENDED: the process moved on each time that the wish was about to be stored; ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -77,6 +77,7 @@ class OrderProcessServiceStub:
     INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
     FAILED_PRECONDITION / RETURN_WINDOW_CLOSED: the process was COMPLETED too long ago.
+    ABORTED / CONTENDED: the process moved on each time that the wish was about to be stored; ask again.
     """
 
 @_typing.type_check_only
@@ -128,6 +129,7 @@ class OrderProcessServiceAsyncStub(OrderProcessServiceStub):
     INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
     FAILED_PRECONDITION / RETURN_WINDOW_CLOSED: the process was COMPLETED too long ago.
+    ABORTED / CONTENDED: the process moved on each time that the wish was about to be stored; ask again.
     """
 
 class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -206,6 +208,7 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.
         FAILED_PRECONDITION / RETURN_WINDOW_CLOSED: the process was COMPLETED too long ago.
+        ABORTED / CONTENDED: the process moved on each time that the wish was about to be stored; ask again.
         """
 
 def add_OrderProcessServiceServicer_to_server(servicer: OrderProcessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

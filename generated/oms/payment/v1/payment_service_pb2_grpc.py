@@ -83,6 +83,8 @@ class PaymentServiceServicer:
         FAILED_PRECONDITION / PAYMENT_DECLINED, INSUFFICIENT_FUNDS: the gateway declined.
         ALREADY_EXISTS / PAYMENT_ID_REUSED: the payment_id belongs to a payment with other content.
         FAILED_PRECONDITION / ALREADY_CANCELLED: the payment_id was cancelled, maybe before this call arrived.
+        RESOURCE_EXHAUSTED / GATEWAY_BUSY: too much is being asked of the gateway. Nothing was stored; send it again after the
+        delay in RetryInfo.
         UNAVAILABLE / GATEWAY_UNAVAILABLE: the gateway's answer is not known. The service goes on asking; ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -97,6 +99,8 @@ class PaymentServiceServicer:
         FAILED_PRECONDITION / PAYMENT_DECLINED, INSUFFICIENT_FUNDS: the gateway declined, now or at creation.
         FAILED_PRECONDITION / ALREADY_CANCELLED: the payment was cancelled.
         ABORTED / IN_PROGRESS: the amount is not held yet. Ask again.
+        RESOURCE_EXHAUSTED / GATEWAY_BUSY: too much is being asked of the gateway. Nothing was stored; send it again after the
+        delay in RetryInfo.
         UNAVAILABLE / GATEWAY_UNAVAILABLE: the gateway's answer is not known. The service goes on asking; ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -48,6 +48,8 @@ class PaymentServiceStub:
     FAILED_PRECONDITION / PAYMENT_DECLINED, INSUFFICIENT_FUNDS: the gateway declined.
     ALREADY_EXISTS / PAYMENT_ID_REUSED: the payment_id belongs to a payment with other content.
     FAILED_PRECONDITION / ALREADY_CANCELLED: the payment_id was cancelled, maybe before this call arrived.
+    RESOURCE_EXHAUSTED / GATEWAY_BUSY: too much is being asked of the gateway. Nothing was stored; send it again after the
+    delay in RetryInfo.
     UNAVAILABLE / GATEWAY_UNAVAILABLE: the gateway's answer is not known. The service goes on asking; ask again.
     """
     ConfirmPayment: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.ConfirmPaymentRequest, _payment_service_pb2.ConfirmPaymentResponse]
@@ -58,6 +60,8 @@ class PaymentServiceStub:
     FAILED_PRECONDITION / PAYMENT_DECLINED, INSUFFICIENT_FUNDS: the gateway declined, now or at creation.
     FAILED_PRECONDITION / ALREADY_CANCELLED: the payment was cancelled.
     ABORTED / IN_PROGRESS: the amount is not held yet. Ask again.
+    RESOURCE_EXHAUSTED / GATEWAY_BUSY: too much is being asked of the gateway. Nothing was stored; send it again after the
+    delay in RetryInfo.
     UNAVAILABLE / GATEWAY_UNAVAILABLE: the gateway's answer is not known. The service goes on asking; ask again.
     """
     CancelPayment: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.CancelPaymentRequest, _payment_service_pb2.CancelPaymentResponse]
@@ -102,6 +106,8 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     FAILED_PRECONDITION / PAYMENT_DECLINED, INSUFFICIENT_FUNDS: the gateway declined.
     ALREADY_EXISTS / PAYMENT_ID_REUSED: the payment_id belongs to a payment with other content.
     FAILED_PRECONDITION / ALREADY_CANCELLED: the payment_id was cancelled, maybe before this call arrived.
+    RESOURCE_EXHAUSTED / GATEWAY_BUSY: too much is being asked of the gateway. Nothing was stored; send it again after the
+    delay in RetryInfo.
     UNAVAILABLE / GATEWAY_UNAVAILABLE: the gateway's answer is not known. The service goes on asking; ask again.
     """
     ConfirmPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ConfirmPaymentRequest, _payment_service_pb2.ConfirmPaymentResponse]  # type: ignore[assignment]
@@ -112,6 +118,8 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     FAILED_PRECONDITION / PAYMENT_DECLINED, INSUFFICIENT_FUNDS: the gateway declined, now or at creation.
     FAILED_PRECONDITION / ALREADY_CANCELLED: the payment was cancelled.
     ABORTED / IN_PROGRESS: the amount is not held yet. Ask again.
+    RESOURCE_EXHAUSTED / GATEWAY_BUSY: too much is being asked of the gateway. Nothing was stored; send it again after the
+    delay in RetryInfo.
     UNAVAILABLE / GATEWAY_UNAVAILABLE: the gateway's answer is not known. The service goes on asking; ask again.
     """
     CancelPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.CancelPaymentRequest, _payment_service_pb2.CancelPaymentResponse]  # type: ignore[assignment]
@@ -159,6 +167,8 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION / PAYMENT_DECLINED, INSUFFICIENT_FUNDS: the gateway declined.
         ALREADY_EXISTS / PAYMENT_ID_REUSED: the payment_id belongs to a payment with other content.
         FAILED_PRECONDITION / ALREADY_CANCELLED: the payment_id was cancelled, maybe before this call arrived.
+        RESOURCE_EXHAUSTED / GATEWAY_BUSY: too much is being asked of the gateway. Nothing was stored; send it again after the
+        delay in RetryInfo.
         UNAVAILABLE / GATEWAY_UNAVAILABLE: the gateway's answer is not known. The service goes on asking; ask again.
         """
 
@@ -175,6 +185,8 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION / PAYMENT_DECLINED, INSUFFICIENT_FUNDS: the gateway declined, now or at creation.
         FAILED_PRECONDITION / ALREADY_CANCELLED: the payment was cancelled.
         ABORTED / IN_PROGRESS: the amount is not held yet. Ask again.
+        RESOURCE_EXHAUSTED / GATEWAY_BUSY: too much is being asked of the gateway. Nothing was stored; send it again after the
+        delay in RetryInfo.
         UNAVAILABLE / GATEWAY_UNAVAILABLE: the gateway's answer is not known. The service goes on asking; ask again.
         """
 
