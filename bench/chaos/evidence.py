@@ -43,6 +43,8 @@ class Process:
     delivery_id: str
     minor_units: int
     revision: int
+    failure: str = ""
+    """The step and the reason for which it turned back; "" where it never did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,9 @@ def _process(it: Any) -> Process:  # noqa: ANN401 - a message, of which only thi
         delivery_id=it.delivery_id,
         minor_units=it.total.minor_units,
         revision=it.revision,
+        failure=f"{it.failure.step or 'between steps'}: {it.failure.reason or it.failure.code}"
+        if it.HasField("failure")
+        else "",
     )
 
 

@@ -14,7 +14,7 @@ from bench.chaos.run import Result
 from bench.chaos.weather import Fault
 
 _SHOWN_MAX: Final = 50
-_WIDTH: Final = 34
+_WIDTH: Final = 48
 
 
 def table(result: Result) -> Iterator[str]:
@@ -28,6 +28,10 @@ def table(result: Result) -> Iterator[str]:
     yield _row("cancelled", result.in_state("CANCELLED"))
     yield _row("parked", result.in_state("PARKED"))
     yield _row("lost", _lost(result))
+    yield from _section("why processes turned back")
+    failures = Counter(it.failure for it in result.evidence.processes if it.failure)
+    for failure, count in failures.most_common():
+        yield _row(failure, count)
     yield from _section("faults")
     for name in NAMES:
         yield _row(f"kill -9 of {name}", result.kills[name])
