@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from console import admin, demo, importing, place, processes, serve, up
+from console import admin, audit, demo, importing, instruments, place, processes, serve, up
 from console.fleet import MODULES, NAMES
 from console.options import DEFAULT_TARGET, Everywhere
 
@@ -31,6 +31,16 @@ def build() -> typer.Typer:
     app.command(help=up.HELP)(up.up)
     app.add_typer(_serve(), name="serve")
     app.command("demo", help=demo.HELP)(demo.demo)
+
+    app.command("audit")(audit.audit)
+
+    for name, text in (
+        ("explore", instruments.EXPLORE_HELP),
+        ("simulate", instruments.SIMULATE_HELP),
+    ):
+        app.command(name, help=text, context_settings=serve.PASSED_ON, add_help_option=False)(
+            instruments.instrument(name)
+        )
 
     order = _group("Places orders: one, or a file of them.")
     order.command(help=place.HELP)(place.place)

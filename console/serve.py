@@ -7,8 +7,8 @@ read.
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
 
 import typer
 
@@ -52,9 +52,14 @@ def command(name: str) -> Callable[[typer.Context], None]:
         arguments = [it for it in ctx.args if it != "--json"]
         if len(arguments) < len(ctx.args):
             arguments = ["--log-format", "json", *arguments]
-        sys.stdout.flush()
-        sys.stderr.flush()
-        program = [sys.executable, "-m", MODULES[name], *arguments]
-        os.execv(sys.executable, program)  # noqa: S606 - to become the service is what is asked
+        become(MODULES[name], arguments)
 
     return serve
+
+
+def become(module: str, arguments: Sequence[str]) -> NoReturn:
+    """This process goes on as `python -m module arguments`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    program = [sys.executable, "-m", module, *arguments]
+    os.execv(sys.executable, program)  # noqa: S606 - to become the other is what is asked
