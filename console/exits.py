@@ -24,6 +24,8 @@ class Exit(IntEnum):
     CANCELLED = 3
     PARKED = 4
     STILL_GOING = 5
+    # An audit that was finished, and found something.
+    WRONG = 6
     # EX_CONFIG of sysexits.h, and what a service exits with when it cannot start as it is set up.
     CONFIGURATION = 78
     # What a shell shows for a command that was interrupted.
