@@ -100,7 +100,7 @@ class Server:
                 ("grpc.max_receive_message_length", self._message_bytes_max),
                 ("grpc.max_send_message_length", -1),
                 # Clients may ping this often, also between calls; more often ends in GOAWAY.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 # A watcher that is gone without a word is noticed.
                 ("grpc.keepalive_time_ms", 60_000),

@@ -260,7 +260,7 @@ class Proxy(grpc.GenericRpcHandler):
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
                 # Its callers may ping as often as they like.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
