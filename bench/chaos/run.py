@@ -80,6 +80,7 @@ async def run(options: Options, folder: Path, say: Callable[[str], None]) -> Res
     fleet = Fleet(folder, seed=options.seed, shares=options.shares)
     try:
         await fleet.start()
+        say("all four serve")
         return await run_on(fleet, options, say)
     except ExceptionGroup as troubles:
         for trouble in troubles.exceptions:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from bench.simulator import faults
 from bench.simulator.evidence import Told
 from bench.simulator.node import Node, NodeLog
+from bench.simulator.world import Scenario
 from chassis.faults import Unavailable
 from orchestrator.interventions import Intervention
 from orchestrator.runner import Runner
@@ -37,16 +38,16 @@ class Desk:
         self.requests: dict[str, str] = {}
         self._drawn = 0
 
-    def place(self, number: int) -> None:
+    def place(self, number: int, scenario: Scenario) -> None:
         """Somebody wants a process."""
         self.waiting += 1
-        self._stage.keep(self._stage.loop.create_task(self._place(number)))
+        given = scenario.input(number)
+        self._stage.keep(self._stage.loop.create_task(self._place(number, given)))
 
-    async def _place(self, number: int) -> None:
+    async def _place(self, number: int, given: "Mapping[str, JSON]") -> None:
         stage = self._stage
-        given = stage.scenario.input(number)
         while True:
-            nodes = stage.standing()
+            nodes = [node for node in stage.standing() if not node.leaving]
             if nodes:
                 node = nodes[int(stage.scheduler.fraction() * len(nodes)) % len(nodes)]
                 row = await self._accepted(node, f"request-{number}", given)

@@ -1,13 +1,15 @@
 """What can go wrong, and where.
 
-Invariant: every fault keeps to what networks, stores, programs and people can do; none of them has a
-participant lie. So a violation is never the fault's own. Must never: do anything; the stage does.
+Invariant: every fault keeps to what networks, stores, programs and people can do; none of them has
+a participant lie. So a violation is never the fault's own. Must never: do anything; the stage does.
 
 A point is a place where something can go wrong: just around a commit, a call, a question to the
 gateway, or where everything is at rest. A fault is a word, as it is printed in plans.
 
 What is left out, because it is a lie and no saga can stand it: an OK for what was not done, and a
-refusal that no gRPC library makes (see `orchestrator.saga.outcome`) for a step that *was* done.
+refusal that no gRPC library makes (see `orchestrator.saga.outcome`) for a step that *was* done. So
+where a library has said RESOURCE_EXHAUSTED of what was done, a participant that is asked again
+looks, and does not reject it.
 """
 
 from collections.abc import Mapping
@@ -55,6 +57,8 @@ OUT_SHORT: Final = "out-5s"
 OUT_LONG: Final = "out-100s"
 USURPED_BEFORE: Final = "usurped-before"
 USURPED_AFTER: Final = "usurped-after"
+OVERTAKEN_BEFORE: Final = "overtaken-before"
+OVERTAKEN_AFTER: Final = "overtaken-after"
 CANCEL_BEFORE: Final = "cancel-before"
 CANCEL_AFTER: Final = "cancel-after"
 RETRY: Final = "retry"
@@ -66,7 +70,6 @@ _AFTER_THE_EFFECT: Final = (
     Code.UNKNOWN,
     Code.DEADLINE_EXCEEDED,
     Code.RESOURCE_EXHAUSTED,
-    Code.ABORTED,
     Code.INTERNAL,
     Code.UNAVAILABLE,
     Code.DATA_LOSS,
@@ -85,6 +88,8 @@ _OF_THE_ORCHESTRATOR: Final = (
     CRASH_AFTER,
     USURPED_BEFORE,
     USURPED_AFTER,
+    OVERTAKEN_BEFORE,
+    OVERTAKEN_AFTER,
     *_BY_OTHERS,
 )
 _OF_A_CALL: Final = (
@@ -124,6 +129,29 @@ MENU: Final[Mapping[Place, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Every fault of every place."""
+
+_ALIKE: Final = (
+    (Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.ALREADY_EXISTS,
+     Code.OUT_OF_RANGE),
+    (Code.UNIMPLEMENTED, Code.PERMISSION_DENIED, Code.UNAUTHENTICATED),
+    (Code.RESOURCE_EXHAUSTED, Code.ABORTED),
+    (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.UNKNOWN, Code.INTERNAL,
+     Code.DATA_LOSS),
+)  # fmt: skip
+LIKE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        answers(code, after=after): answers(codes[0], after=after)
+        for codes in _ALIKE
+        for code in codes
+        for after in (False, True)
+    }
+)
+"""The fault that stands for an answer with a code: codes of one outcome lead to the same, names
+aside. Singles try them all, and a test compares what they lead to."""
+REJECTIONS: Final = frozenset(answers(code, after=False) for code in _ALIKE[0])
+"""A participant's word that it did nothing."""
+BY_OPERATORS: Final = frozenset({RETRY, RESOLVE})
+"""These are turned away unless a process is parked, and change nothing then."""
 
 CODES: Final[Mapping[str, tuple[Code, bool]]] = MappingProxyType(
     {answers(code, after=after): (code, after) for code in Code for after in (False, True)}

@@ -15,6 +15,9 @@ from typing import Any, Final, TypeVar
 EPOCH_US: Final = 1_700_000_000_000_000
 """What the wall clock shows when a loop begins."""
 
+STEPS_MAX: Final = 20_000
+"""Callbacks in one instant; where there are more the run gets nowhere."""
+
 T = TypeVar("T")
 
 
@@ -64,13 +67,12 @@ class OrderedTask(asyncio.Task[Any]):
 class VirtualLoop(asyncio.AbstractEventLoop):
     """As much of an event loop as tasks, futures, timeouts and locks need."""
 
-    def __init__(self, *, steps_max: int, ordered: bool = False) -> None:
-        """`steps_max` callbacks and it is a livelock; `ordered` has tasks be OrderedTasks."""
+    def __init__(self, *, ordered: bool = False) -> None:
+        """`ordered` has tasks be OrderedTasks."""
         self._ready: deque[_Handle] = deque()
         self._timers: list[tuple[float, int, _Handle]] = []
         self._timers_made = 0
         self._seconds = 0.0
-        self._steps_left = steps_max
         self._task_class: type[asyncio.Task[Any]] = OrderedTask if ordered else asyncio.Task
         self.complaints: list[str] = []
         """What would have been logged as an exception that nobody took."""
@@ -86,8 +88,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         Raises:
             Livelock: Too much happened.
         """
-        before = events._get_running_loop()  # noqa: SLF001 - there is no other way to run a loop
-        events._set_running_loop(self)  # noqa: SLF001 - same
+        before = events._get_running_loop()
+        events._set_running_loop(self)
         try:
             while True:
                 self._run_ready()
@@ -98,16 +100,16 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 if not self._advance(until_seconds):
                     return False
         finally:
-            events._set_running_loop(before)  # noqa: SLF001 - same
+            events._set_running_loop(before)
 
     def run_briefly(self) -> None:
         """Runs what is ready, and what that makes ready, in no time."""
-        before = events._get_running_loop()  # noqa: SLF001 - there is no other way to run a loop
-        events._set_running_loop(self)  # noqa: SLF001 - same
+        before = events._get_running_loop()
+        events._set_running_loop(self)
         try:
             self._run_ready()
         finally:
-            events._set_running_loop(before)  # noqa: SLF001 - same
+            events._set_running_loop(before)
 
     def _run_ready(self) -> None:
         ready = self._ready
@@ -119,7 +121,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if callback is None:
                 continue
             steps += 1
-            if steps > self._steps_left:
+            if steps > STEPS_MAX:
                 raise Livelock(f"after {self._seconds:.3f} seconds of virtual time")
             try:
                 handle.context.run(callback, *handle.args)
@@ -127,7 +129,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a callback raises is told
                 self.complaints.append(f"{type(error).__name__} in a callback: {error}")
-        self._steps_left -= steps
 
     def _advance(self, until_seconds: float) -> bool:
         """Has time pass until the next timer is due."""
@@ -188,7 +189,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.Task[T]:
         # Names are for people; making them up costs more than the task.
-        return self._task_class(coro, loop=self, name=name or "task", context=context)  # type: ignore[arg-type]  # a generator is a coroutine here
+        return self._task_class(coro, loop=self, name=name or "task", context=context)
 
     def get_debug(self) -> bool:
         return False
@@ -201,6 +202,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+
+def new_loop(*, ordered: bool = False) -> VirtualLoop:
+    """A loop at time zero. What asyncio could ask for besides, nobody here asks for."""
+    return VirtualLoop(ordered=ordered)  # type: ignore[abstract]  # of sockets and signals
 
 
 class VirtualClock:

@@ -1,16 +1,17 @@
 """The network between orchestrators and participants.
 
-Invariant: a request is delivered as often as the network pleases, now or later, and so is the reply;
-neither is ever altered. An orchestrator waits for a reply until its deadline and no longer. Must
-never: know what a call is about.
+Invariant: a request is delivered as often as the network pleases, now or later, and so is the
+reply; neither is ever altered. An orchestrator waits for a reply until its deadline and no longer.
+Must never: know what a call is about.
 """
 
 import asyncio
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Final
 
 from bench.simulator import faults
 from bench.simulator.evidence import Called
-from bench.simulator.faults import CODES, Place
+from bench.simulator.faults import CODES, REJECTIONS, Place
 from bench.simulator.node import Node
 from bench.simulator.world import Down
 from chassis.faults import CODES as FAULT_CODES
@@ -38,6 +39,7 @@ class Network:
             step.undo for step in stage.world.definition.steps if step.undo is not None
         )
         self._answered: dict[str, int] = {}
+        self._done_though_refused: set[tuple[str, str]] = set()
         self._out_until: dict[str, float] = {}
         self.last: list[ActionCall] = []
         """Requests that arrive when everything else is over."""
@@ -91,8 +93,13 @@ class Network:
         coded = CODES.get(fault)
         if coded is not None:
             code, after = coded
+            place = (call.process_id, call.action)
+            if fault in REJECTIONS and place in self._done_though_refused:
+                return await self._arrive(call)
             if after:
                 await self._arrive(call)
+                if code is Code.RESOURCE_EXHAUSTED:
+                    self._done_though_refused.add(place)
             return ActionReply(code=code, reason="SIMULATED")
         match fault:
             case faults.LOST:
@@ -130,7 +137,12 @@ class Network:
                 self.last.append(call)
                 await stage.strike(node, fault, call.process_id)
                 return _TOO_LATE
-            case faults.CRASH_AFTER | faults.USURPED_AFTER | faults.CANCEL_AFTER:
+            case (
+                faults.CRASH_AFTER
+                | faults.USURPED_AFTER
+                | faults.OVERTAKEN_AFTER
+                | faults.CANCEL_AFTER
+            ):
                 reply = await self._arrive(call)
                 await stage.strike(node, fault, call.process_id)
                 return reply
@@ -157,7 +169,9 @@ class Network:
         self.under_way += 1
         self._stage.keep(self._stage.loop.create_task(arrive()))
 
-    async def _arrive(self, call: ActionCall) -> ActionReply:
+    async def _arrive(  # noqa: PLR0911 - one question after the other
+        self, call: ActionCall
+    ) -> ActionReply:
         """The request is with the participant: what it answers, or what the network does."""
         stage = self._stage
         service = stage.world.services[call.action]
@@ -177,6 +191,9 @@ class Network:
         if isinstance(reply, ActionReply):
             return reply
         serving = stage.spawn(service, _awaited(reply))
+        if isinstance(reply, Coroutine):
+            # One that is cut off before it has begun is over as well.
+            serving.add_done_callback(lambda _: reply.close())
         try:
             await asyncio.wait((serving,), timeout=call.timeout_seconds)
         except asyncio.CancelledError:
@@ -199,15 +216,13 @@ class Network:
         self._stage.calls.append(Called(call.process_id, call.action, call.attempt, in_log))
 
 
-async def _awaited(reply: object) -> ActionReply:
+async def _awaited(reply: Awaitable[ActionReply]) -> ActionReply:
     try:
-        answer = await reply  # type: ignore[misc]  # what is no reply can be awaited
+        return await reply
     except Down:
         return _UNREACHABLE
     except Fault as fault:
         return reply_of(fault)
-    assert isinstance(answer, ActionReply), "a participant answers with a reply"
-    return answer
 
 
 def reply_of(fault: Fault) -> ActionReply:

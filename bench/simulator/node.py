@@ -1,5 +1,4 @@
-"""One orchestrator: the product's own runner, recovery and interventions, on a log that can be
-disturbed.
+"""One orchestrator: the product's own runner and recovery, on a log that can be disturbed.
 
 Invariant: whatever of it touches the world passes a point before and after; once it is dead it
 touches nothing. Must never: know what a fault is; the stage does.
@@ -59,10 +58,13 @@ class Node:
         self.clock = clock
         self.front = front
         self.dead = False
+        self.leaving = False
+        """It takes on nothing more."""
         self.held: asyncio.Future[None] | None = None
         """While it is stopped: done when it goes on."""
         self.runner: Runner | None = None
         self.recovery: Recovery | None = None
+        self.recovering: asyncio.Task[None] | None = None
         self.interventions: Interventions | None = None
         self.feed: Feed | None = None
         self.tasks: set[asyncio.Task[Any]] = set()

@@ -1,7 +1,7 @@
 """One run from its beginning to its judgement.
 
-Invariant: the same world, scenario and plan give the same outcome. Must never: keep anything of a run
-but what it returns.
+Invariant: the same world, scenario and plan give the same outcome. Must never: keep anything of a
+run but what it returns.
 """
 
 import gc
@@ -11,20 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.simulator import faults
+from bench.simulator import faults, quiet
 from bench.simulator.evidence import Evidence, RawEvent, RawRow, SagaShape, Violation
 from bench.simulator.faults import Place
 from bench.simulator.invariants import check_saga
-from bench.simulator.loop import Livelock, VirtualLoop
+from bench.simulator.loop import Livelock, new_loop
 from bench.simulator.plan import Plan
-from bench.simulator.replay import check_replay
+from bench.simulator.replay import Replays
 from bench.simulator.schedule import Planned
 from bench.simulator.stage import Stage
 from bench.simulator.world import World
 
-STEPS_MAX: Final = 20_000
-"""Callbacks; a run that goes well takes a few hundred."""
-PATIENCE_SECONDS: Final = 3_600.0
+PATIENCE_SECONDS: Final = 1_800.0
 """Of virtual time."""
 OPERATIONS_MAX: Final = 3
 _GC_EVERY: Final = 500
@@ -35,8 +33,12 @@ class Outcome:
     """What came of a run."""
 
     points: Sequence[tuple[Place, str]]
-    end_state: str
-    """A digest of what everything was like in the end, times aside."""
+    parked_at: Sequence[int]
+    """The points at which the process was parked."""
+    end_state: bytes
+    """A digest of what everything was like in the end."""
+    story: bytes
+    """A digest of that and of what happened on the way, times aside."""
     phase: str
     violations: Sequence[Violation]
     trace: Sequence[str] = ()
@@ -65,6 +67,7 @@ class Player:
     def __init__(self, world: World) -> None:
         self._world = world
         self._shape = shape_of(world)
+        self._replays = Replays(world.definition)
         self._runs = 0
 
     def play(self, plan: Plan, *, traced: bool = False) -> Outcome:
@@ -72,15 +75,16 @@ class Player:
         self._runs += 1
         if self._runs % _GC_EVERY == 0:
             gc.collect()
+        quiet.heard.clear()
         scheduler = Planned(plan)
-        loop = VirtualLoop(steps_max=STEPS_MAX)
+        loop = new_loop()
         scenario = self._world.scenarios[plan.scenario]
         stage = Stage(self._world, scenario, scheduler, loop)
         if traced:
             stage.trace = []
         end = _End(stage)
         stage.start_first()
-        stage.desk.place(1)
+        stage.desk.place(1, scenario)
         complaints = []
         try:
             if not loop.run(idle=end.idle, until_seconds=PATIENCE_SECONDS):
@@ -88,11 +92,13 @@ class Player:
         except Livelock as livelock:
             complaints.append(f"it goes on without getting anywhere, {livelock}")
         evidence = gather(stage, self._shape, complaints)
-        violations = judge(self._world, evidence)
+        violations = judge(self._world, evidence, self._replays)
         rows = list(evidence.rows.values())
         return Outcome(
             points=scheduler.points,
+            parked_at=stage.parked_at,
             end_state=end_state_of(evidence),
+            story=story_of(evidence),
             phase=rows[0].phase if rows else "",
             violations=violations,
             trace=stage.trace or (),
@@ -108,7 +114,7 @@ class _End:
         self._operations = 0
         self._settled_at = 0.0
 
-    def idle(self) -> bool:
+    def idle(self) -> bool:  # noqa: PLR0911 - one question after the other
         """Whether everything is over; asked when nothing is ready."""
         stage = self._stage
         if stage.desk.waiting or stage.network.under_way or stage.busy:
@@ -138,17 +144,13 @@ class _End:
         if not parked or self._operations >= OPERATIONS_MAX:
             return None
         self._operations += 1
-        return {"retry": faults.RETRY, "resolve": faults.RESOLVE}.get(
-            self._stage.scenario.operator
-        )
+        return {"retry": faults.RETRY, "resolve": faults.RESOLVE}.get(self._stage.scenario.operator)
 
 
 def gather(stage: Stage, shape: SagaShape, complaints: Sequence[str]) -> Evidence:
     """What a run has left behind."""
     rows = {
-        row.process_id: RawRow(
-            row.phase.value, row.revision, row.epoch, row.owner, row.due_time_us
-        )
+        row.process_id: RawRow(row.phase.value, row.revision, row.epoch, row.owner, row.due_time_us)
         for row in stage.log.rows()
     }
     return Evidence(
@@ -163,36 +165,46 @@ def gather(stage: Stage, shape: SagaShape, complaints: Sequence[str]) -> Evidenc
         calls=stage.calls,
         told=stage.told,
         records=stage.participants.records(),
-        complaints=(*complaints, *stage.complaints, *stage.loop.complaints),
+        complaints=(*complaints, *stage.loop.complaints, *quiet.heard),
     )
 
 
-def judge(world: World, evidence: Evidence) -> list[Violation]:
+def judge(world: World, evidence: Evidence, replays: Replays) -> list[Violation]:
     """Everything that does not hold."""
     found = check_saga(evidence)
     for check in world.checks:
         found += check(evidence)
-    found += check_replay(world.definition, evidence)
+    found += replays.check(evidence)
     return found
 
 
-def end_state_of(evidence: Evidence) -> str:
-    """A digest of rows, effects and the kinds of what happened, times aside."""
+def end_state_of(evidence: Evidence) -> bytes:
+    """A digest of rows and effects."""
     said = {
         "phases": [row.phase for row in evidence.rows.values()],
-        "records": {
-            name: value for name, value in evidence.records.items() if name != "journal"
-        },
+        "records": {name: value for name, value in evidence.records.items() if name != "journal"},
+    }
+    return _digest(said)
+
+
+def story_of(evidence: Evidence) -> bytes:
+    """A digest of rows, effects and the kinds of what happened, times aside."""
+    said = {
+        "records": evidence.records,
         "happened": [
-            [_without_times(event) for event in history]
-            for history in evidence.histories.values()
+            [_without_times(event) for event in history] for history in evidence.histories.values()
         ],
     }
-    return hashlib.blake2b(json.dumps(said).encode(), digest_size=12).hexdigest()
+    return _digest(said)
+
+
+def _digest(said: object) -> bytes:
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=8).digest()
 
 
 def _without_times(event: RawEvent) -> str:
-    if event.kind == "attempt_ended":
-        body = json.loads(event.body)
-        return f"{body['action']} {body['code']}"
-    return event.kind
+    # Beyond the code of an attempt the bodies say nothing new.
+    if event.kind != "attempt_ended":
+        return event.kind
+    start = event.body.index('"code":"') + 8
+    return event.body[start : event.body.index('"', start)]

@@ -1,7 +1,7 @@
 """The two schedulers: one does what a plan says, the other what the dice say.
 
-Invariant: a scheduler is asked at every point, in the order of the run, and answers from its plan or
-its seed alone. Must never: look at the world.
+Invariant: a scheduler is asked at every point, in the order of the run, and answers from its plan
+or its seed alone. Must never: look at the world.
 """
 
 import random
@@ -66,6 +66,8 @@ _LEFT_TO_THE_DRIVER: Final = frozenset(
     {
         faults.USURPED_BEFORE,
         faults.USURPED_AFTER,
+        faults.OVERTAKEN_BEFORE,
+        faults.OVERTAKEN_AFTER,
         faults.CANCEL_BEFORE,
         faults.CANCEL_AFTER,
         faults.RETRY,
@@ -86,17 +88,20 @@ class Drawn:
         self.troubled = True
         """Whether things go wrong at all."""
         self.slowness = 1.0
+        """How many times longer than usual everything takes."""
+        self.drawn = 0
+        """How often something went wrong."""
 
     def at(self, place: Place, name: str) -> str | None:
         del name
         if not self.troubled or self.random.random() >= _SHARE[place]:
             return None
+        self.drawn += 1
         return self.random.choice(_DRAWN[place])
 
     def fraction(self) -> float:
         return self.random.random()
 
     def latency_seconds(self, place: Place) -> float:
-        if place is Place.READ:
-            return 0.001
+        del place
         return self.random.random() * 0.02 * self.slowness

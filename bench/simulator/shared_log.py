@@ -6,6 +6,7 @@ Must never: await, or be disturbed: that is done around it.
 
 from dataclasses import replace
 
+from orchestrator.saga.state import Phase
 from orchestrator.saga_log.codec import stored_process
 from orchestrator.saga_log.memory import FIRST_EPOCH, MemorySagaLog
 from orchestrator.saga_log.protocol import Append, NewProcess, ProcessRow, StoredProcess
@@ -23,6 +24,10 @@ class SharedLog(MemorySagaLog):
         """The rows of all processes, oldest first."""
         return [record.row for record in self._records.values()]
 
+    def is_parked(self) -> bool:
+        """Whether a process is parked."""
+        return any(record.row.phase is Phase.PARKED for record in self._records.values())
+
     def texts(self, process_id: str) -> list[tuple[str, int, str]]:
         """The history of a process, as it is stored."""
         return self._records[process_id].texts
@@ -38,8 +43,7 @@ class SharedLog(MemorySagaLog):
     def claim_now(self, owner: str, now_us: int, limit: int) -> tuple[StoredProcess, ...]:
         """Takes over processes that nobody runs."""
         return tuple(
-            stored_process(record.row, record.texts)
-            for record in self._claim(owner, now_us, limit)
+            stored_process(record.row, record.texts) for record in self._claim(owner, now_us, limit)
         )
 
     def release_now(self, process_id: str, epoch: int, due_time_us: int) -> None:

@@ -35,6 +35,7 @@ _BEFORE: Final = frozenset(
     {
         faults.CRASH_BEFORE,
         faults.USURPED_BEFORE,
+        faults.OVERTAKEN_BEFORE,
         faults.CANCEL_BEFORE,
         faults.RETRY,
         faults.RESOLVE,
@@ -71,11 +72,23 @@ class Stage:
         self.log = SharedLog(is_dead=self.is_dead)
         self.nodes: list[Node] = []
         self.dead_owners: set[str] = set()
+        self._overtaken: list[Node] = []
+        """Nodes that go on as soon as a process has another owner."""
         self.told: list[Told] = []
         self.calls: list[Called] = []
         self.writes: list[Write] = []
-        self.complaints: list[str] = []
         self.trace: list[str] | None = None
+        self.lease_seconds: float | None = None
+        """How long an orchestrator that is silent is not taken for dead. None: one that crashed
+        is known to be dead at once, and so is one that is said to be."""
+        self.leases: dict[str, float] = {}
+        self.restart_seconds: Callable[[], float] = lambda: RESTART_SECONDS
+        self.ahead_us: Callable[[], int] = lambda: 0
+        """How wrong the clock of the next orchestrator is."""
+        self.on_node: Callable[[Node], None] = lambda _node: None
+        self.points_reached = 0
+        self.parked_at: list[int] = []
+        """The points that were reached while something was parked."""
         self.busy = 0
         """How much is being done that has to be over before anything else is."""
         self._kept: set[asyncio.Task[Any]] = set()
@@ -97,13 +110,25 @@ class Stage:
 
     def start_first(self) -> None:
         """Starts the participants' programs, and one orchestrator."""
-        events._set_running_loop(self.loop)
-        try:
+
+        def start() -> None:
             for service in self.service_tasks:
                 self.participants.start(service)
             self.start_node()
+
+        self.within(start)
+
+    def within(self, do: Callable[[], object]) -> None:
+        """Does something as if the loop ran."""
+        events._set_running_loop(self.loop)
+        try:
+            do()
         finally:
             events._set_running_loop(None)
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has something done that need not be over when everything else is."""
+        self.keep(self.loop.create_task(work))
 
     def do(self, work: Coroutine[Any, Any, None]) -> None:
         """Has something done; nothing is over before it is."""
@@ -124,17 +149,16 @@ class Stage:
 
     # Orchestrators.
 
-    def start_node(self, *, ahead_us: int = 0) -> Node:
+    def start_node(self) -> Node:
         """Starts a program that runs processes."""
-        node = Node(f"node-{len(self.nodes) + 1}", VirtualClock(self.loop, ahead_us=ahead_us))
+        clock = VirtualClock(self.loop, ahead_us=self.ahead_us())
+        node = Node(f"node-{len(self.nodes) + 1}", clock)
         log, feed = NodeLog(self.log, node, self), TellingFeed(self)
         definition = self.world.definition
         node.feed = feed
         node.runner = Runner(
             definitions={definition.key: definition},
-            actions={
-                action: partial(self.network.call, node) for action in self.world.services
-            },
+            actions={action: partial(self.network.call, node) for action in self.world.services},
             log=log,
             clock=node.clock,
             random=self.scheduler.fraction,
@@ -143,12 +167,19 @@ class Stage:
         )
         node.recovery = Recovery(log=log, runner=node.runner, clock=node.clock, owner=node.name)
         node.interventions = Interventions(log=log, feed=feed, clock=node.clock, wake=node.wake)
-        node.tasks.add(self.loop.create_task(node.recovery.run()))
+        node.recovering = self.loop.create_task(node.recovery.run())
+        node.tasks.add(node.recovering)
         self.nodes.append(node)
+        if self.lease_seconds is not None:
+            self.leases[node.name] = self.loop.time() + self.lease_seconds
+        self.on_node(node)
+        self.note(f"{node.name} starts, its clock {clock.ahead_us / 1_000_000:+.3f} seconds off")
         return node
 
     def is_dead(self, owner: str) -> bool:
         """Whether somebody who owns processes is taken for dead."""
+        if self.lease_seconds is not None:
+            return self.leases.get(owner, 0.0) <= self.loop.time()
         return owner in self.dead_owners
 
     def standing(self) -> list[Node]:
@@ -162,14 +193,19 @@ class Stage:
         self.note(f"{node.name} crashes")
         node.die()
         self.dead_owners.add(node.name)
-        self.loop.call_later(RESTART_SECONDS, self.start_node)
+        self.loop.call_later(self.restart_seconds(), self.start_node)
 
-    def usurp(self, node: Node) -> None:
+    def hold(self, node: Node) -> None:
+        """A node stops, until it goes on."""
+        if node.held is None:
+            node.held = self.loop.create_future()
+
+    def usurp(self, node: Node, *, for_seconds: float) -> None:
         """A node stops for so long that another one takes over; then it goes on."""
         self.note(f"{node.name} stops, and is taken for dead")
-        node.held = self.loop.create_future()
+        self.hold(node)
         self.dead_owners.add(node.name)
-        self.loop.call_later(HELD_SECONDS, self.go_on, node)
+        self.loop.call_later(for_seconds, self.go_on, node)
         self.start_node()
 
     def go_on(self, node: Node) -> None:
@@ -188,6 +224,9 @@ class Stage:
 
     def at(self, place: Place, name: str) -> str | None:
         """Asks what happens at the point that is reached."""
+        if self.log.is_parked():
+            self.parked_at.append(self.points_reached)
+        self.points_reached += 1
         fault = self.scheduler.at(place, name)
         if self.trace is not None:
             self.note(f"{place} {name}" + (f": {fault}" if fault else ""))
@@ -227,7 +266,8 @@ class Stage:
         """The fault of a read."""
         if self.network.cut(node.name, "log"):
             return faults.LOST
-        return self.at(Place.READ, name)
+        # People read again what they could not read; that they do is tried where they write.
+        return None if node.front else self.at(Place.READ, name)
 
     async def read_in_trouble(self, node: Node, fault: str) -> None:
         """Lets a fault befall a read."""
@@ -238,6 +278,9 @@ class Stage:
     def wrote(self, process_id: str, owner: str, *, takes_over: bool) -> None:
         """Takes down who wrote."""
         self.writes.append(Write(process_id, owner, takes_over))
+        if takes_over:
+            while self._overtaken:
+                self.loop.call_soon(self.go_on, self._overtaken.pop())
 
     async def strike(self, node: Node, fault: str, process_id: str) -> None:
         """Lets something befall a node. Returns where it lives on."""
@@ -247,7 +290,13 @@ class Stage:
                 await self.loop.create_future()
             case faults.USURPED_BEFORE | faults.USURPED_AFTER:
                 if node.held is None:
-                    self.usurp(node)
+                    self.usurp(node, for_seconds=HELD_SECONDS)
+                await node.passes()
+            case faults.OVERTAKEN_BEFORE | faults.OVERTAKEN_AFTER:
+                # It goes on as soon as it was succeeded, or in a moment.
+                if node.held is None:
+                    self.usurp(node, for_seconds=RESTART_SECONDS)
+                    self._overtaken.append(node)
                 await node.passes()
             case faults.CANCEL_BEFORE | faults.CANCEL_AFTER:
                 await self.desk.cancel(process_id)

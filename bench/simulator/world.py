@@ -70,8 +70,9 @@ class Participants(Protocol):
         ...
 
     def serve(self, call: ActionCall) -> ActionReply | Awaitable[ActionReply]:
-        """Answers a call; an answer that has to be awaited dies with the program, or at the
-        caller's deadline.
+        """Answers a call.
+
+        An answer that has to be awaited dies with the program, or at the caller's deadline.
         """
         ...
 

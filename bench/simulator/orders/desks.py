@@ -1,8 +1,8 @@
 """The order and the delivery service, over simulated stores.
 
-Invariant: what becomes of an order or a delivery is decided by the service's own `domain`; here it is
-only kept. A row is what its store committed. Must never: answer OK for a state that was not asked
-for.
+Invariant: what becomes of an order or a delivery is decided by the service's own `domain`; here it
+is only kept. A row is what its store committed. Must never: answer OK for a state that was not
+asked for.
 """
 
 from collections.abc import Callable
@@ -145,7 +145,8 @@ class DeliveryDesk:
                 assigned = after.state is delivery_domain.State.ASSIGNED
                 return _CONTRADICTION if assigned else _OK
             if after.state is delivery_domain.State.REJECTED:
-                raise delivery_domain.Refused(delivery_domain.Refusal.REJECTED, delivery_id)
+                code, reason = DELIVERY_REFUSALS[delivery_domain.Refusal.REJECTED]
+                return ActionReply(code=code, reason=reason)
             return ActionReply(code=Code.OK, result={"courier_id": after.courier_id})
         except delivery_domain.Refused as refused:
             code, reason = DELIVERY_REFUSALS[refused.refusal]

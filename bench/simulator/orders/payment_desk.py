@@ -96,9 +96,7 @@ class SimulatedRecords:
         return sorted(
             payment_id
             for payment_id, payment in self.rows.items()
-            if payment.asking is not None
-            and payment.ask_due_us <= due_by_us
-            and payment_id > after
+            if payment.asking is not None and payment.ask_due_us <= due_by_us and payment_id > after
         )[:limit]
 
     def store(self, payment_id: str, after: Payment) -> None:

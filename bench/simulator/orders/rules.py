@@ -1,19 +1,24 @@
 """What has to hold of orders, payments and deliveries when everything is over.
 
-Invariant: it reads rows, journals and the gateway's ledger as plain words and numbers, and adds them
-up itself. Must never: import anything of the product.
+Invariant: it reads rows, journals and the gateway's ledger as plain words and numbers, and adds
+them up itself. Must never: import anything of the product.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from bench.simulator.evidence import Evidence, Violation
+
+Row: TypeAlias = Mapping[str, Any] | None
+"""As it is stored. None: there is none."""
 
 
 def check_orders(evidence: Evidence) -> list[Violation]:
     """Everything that does not hold."""
     records = evidence.records
-    found = [Violation("nothing is asked before that is stored", it) for it in records["complaints"]]
+    found = [
+        Violation("nothing is asked before that is stored", it) for it in records["complaints"]
+    ]
     found += _after_the_end(records["journal"])
     found += _strangers(evidence)
     found += _couriers(records)
@@ -33,7 +38,11 @@ def check_orders(evidence: Evidence) -> list[Violation]:
 
 
 def _delivered(
-    process_id: str, order: Any, payment: Any, delivery: Any, money: Mapping[str, int]  # noqa: ANN401 - rows as they are
+    process_id: str,
+    order: Row,
+    payment: Row,
+    delivery: Row,
+    money: Mapping[str, int],
 ) -> list[Violation]:
     rule = "COMPLETED is confirmed, paid once and assigned"
     total = None if order is None else order["total"]
@@ -53,7 +62,11 @@ def _delivered(
 
 
 def _undone(
-    process_id: str, order: Any, payment: Any, delivery: Any, money: Mapping[str, int]  # noqa: ANN401 - rows as they are
+    process_id: str,
+    order: Row,
+    payment: Row,
+    delivery: Row,
+    money: Mapping[str, int],
 ) -> list[Violation]:
     rule = "CANCELLED leaves nothing behind"
     said = []

@@ -1,7 +1,7 @@
 """The order process, its three services, and the ways in which an order is meant to go.
 
-Invariant: definition, domains and payment protocol are the product's own. Must never: hold a rule of
-the business.
+Invariant: definition, domains and payment protocol are the product's own. Must never: hold a rule
+of the business.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
