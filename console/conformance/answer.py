@@ -52,8 +52,12 @@ class Answer:
 
     @property
     def passing(self) -> bool:
-        """Whether the same call may be answered otherwise in a while."""
-        return self.code in _PASSING
+        """Whether the same call may be answered otherwise in a while.
+
+        UNAVAILABLE without a reason is the library's own word: nobody is there to be asked again.
+        """
+        gone = self.code is grpc.StatusCode.UNAVAILABLE and not self.reason
+        return self.code in _PASSING and not gone
 
     @property
     def reason(self) -> str:

@@ -6,10 +6,9 @@ not be looked at never passes. It must never run anything else where no test pat
 
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
-from _pytest._code.code import TerminalRepr
 
 from console.conformance.deliveries import DELIVERY
 from console.conformance.kind import Kind
@@ -19,6 +18,10 @@ from console.conformance.participant import NotThere, Participant
 from console.conformance.payments import PAYMENT
 from console.conformance.promise import Blocked, Broken, Lacking, Promise
 from console.conformance.promises.catalogue import PROMISES
+
+if TYPE_CHECKING:
+    # pytest has no public name for it.
+    from _pytest._code.code import TerminalRepr
 
 KINDS: Final = {kind.name: kind for kind in (ORDER, PAYMENT, DELIVERY)}
 
@@ -107,12 +110,14 @@ class Looked(pytest.Item):
             if isinstance(error, Blocked):
                 self.user_properties.append((_BLOCKED, str(error)))
             pytest.skip(str(error))
+        finally:
+            self.examined.participant.tidy()
 
     def repr_failure(
         self,
         excinfo: pytest.ExceptionInfo[BaseException],
         style: Literal["short", "long", "native"] | None = None,  # type: ignore[override] # fewer
-    ) -> str | TerminalRepr:
+    ) -> "str | TerminalRepr":
         """What was seen, what the promise is for, and how to mend it."""
         if not isinstance(excinfo.value, Broken):
             return super().repr_failure(excinfo, style)

@@ -6,7 +6,6 @@ import grpc: it is read before anybody asked for the kit.
 """
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -59,13 +58,6 @@ class Knobs:
         },
     )
     at_once: int = field(default=20, metadata={"says": "how many calls make a crowd"})
-    root_certificates: str = field(
-        default="", metadata={"says": "a PEM file: TLS, with these roots; empty: no TLS"}
-    )
-    certificate: str = field(
-        default="", metadata={"says": "a PEM file: the client's own certificate chain"}
-    )
-    certificate_key: str = field(default="", metadata={"says": "a PEM file: the key to it"})
 
 
 def flag(name: str) -> str:
@@ -99,7 +91,4 @@ def read_options(config: pytest.Config) -> Knobs:
     for name in ("good_method", "currency", "served_country"):
         if not turned[name]:
             raise pytest.UsageError(f"{flag(name)} must not be empty")
-    for name in ("root_certificates", "certificate", "certificate_key"):
-        if turned[name] and not Path(turned[name]).is_file():
-            raise pytest.UsageError(f"{flag(name)}: there is no file {turned[name]}")
     return Knobs(**turned)

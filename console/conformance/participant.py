@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -26,6 +25,14 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
 _METADATA: Final = (("oms-process-id", "prc_conformance"),)
+# After these a Create has left nothing that would have to be cancelled.
+_WITHOUT_EFFECT: Final = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
+)
 _PAUSE_SECONDS: Final = 0.02
 _PAUSE_SECONDS_MAX: Final = 0.5
 
@@ -41,13 +48,16 @@ class Sent:
     call: str
     future: Any
     read: Callable[[Message], Answer]
+    note: Callable[[Answer], None]
 
     def answer(self) -> Answer:
         """Waits for the answer, until the call's deadline at the most."""
         try:
-            return self.read(self.future.result())
+            answer = self.read(self.future.result())
         except grpc.RpcError as error:
-            return failed(self.call, error)
+            answer = failed(self.call, error)
+        self.note(answer)
+        return answer
 
 
 class Participant:
@@ -57,7 +67,9 @@ class Participant:
         self.kind = kind
         self.target = target
         self.knobs = knobs
-        self.channel = _open(target, knobs)
+        self.channel = grpc.insecure_channel(target, options=_OPTIONS)
+        # In order, and each once.
+        self._left: dict[str, None] = {}
         self._rpcs = {
             verb: self.channel.unary_unary(
                 f"/{kind.service}/{its.rpc}",
@@ -66,6 +78,15 @@ class Participant:
             )
             for verb, its in kind.verbs.items()
         }
+
+    def tidy(self) -> None:
+        """Cancels what was created and may still hold money or a courier; nobody judges that."""
+        left = list(self._left)
+        self._left.clear()
+        for first in range(0, len(left), self.knobs.at_once):
+            some = left[first : first + self.knobs.at_once]
+            for sent in [self.send_cancel(id_) for id_ in some]:
+                sent.answer()
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -140,7 +161,12 @@ class Participant:
         future = self._rpcs[verb].future(
             request, timeout=seconds or self.knobs.call_seconds, metadata=_METADATA
         )
-        return Sent(call=rpc, future=future, read=lambda reply: self._read(verb, reply))
+        return Sent(
+            call=rpc,
+            future=future,
+            read=lambda reply: self._read(verb, reply),
+            note=lambda answer: self._note(verb, request, answer),
+        )
 
     def send_cancel(self, id_: str, *, seconds: float | None = None) -> Sent:
         """Cancel, not waited for."""
@@ -157,6 +183,12 @@ class Participant:
     def _naming(self, verb: str, id_: str) -> Request:
         return self.kind.verbs[verb].request(**{self.kind.id_field: id_})
 
+    def _note(self, verb: str, request: Request, answer: Answer) -> None:
+        """Remembers what a Create may have left."""
+        if verb == "create" and answer.code not in _WITHOUT_EFFECT:
+            entity = self.entity(answer) if answer.ok else request
+            self._left[self.id_of(entity) or self.id_of(request)] = None
+
     def _read(self, verb: str, reply: Message) -> Answer:
         state = "" if verb == "list" else self.state_of(getattr(reply, self.kind.entity))
         rpc = self.kind.verbs[verb].rpc
@@ -172,18 +204,3 @@ class Participant:
             # Nothing tells when a participant that said "ask again" is ready: it has to be asked.
             time.sleep(pause)
             pause = min(pause * 2, _PAUSE_SECONDS_MAX)
-
-
-def _open(target: str, knobs: Knobs) -> grpc.Channel:
-    if not knobs.root_certificates:
-        return grpc.insecure_channel(target, options=_OPTIONS)
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=_bytes(knobs.root_certificates),
-        private_key=_bytes(knobs.certificate_key),
-        certificate_chain=_bytes(knobs.certificate),
-    )
-    return grpc.secure_channel(target, credentials, options=_OPTIONS)
-
-
-def _bytes(path: str) -> bytes | None:
-    return Path(path).read_bytes() if path else None

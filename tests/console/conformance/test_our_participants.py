@@ -10,7 +10,7 @@ from tests.console.conformance.harness.kit import Run, examine
 from tests.system.harness.service import Service
 
 KINDS = ("order", "payment", "delivery")
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.console.conformance.harness.wrong_words import WORDS
 RIGHT: tuple[type[Memory], ...] = (Memory, MemoryOrder, MemoryDelivery)
 WRONG = (*LIVES, *WORDS, *TIMES)
 # All of them are looked at in the fixture that the first test waits for.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 RUNS = 3
 
 
@@ -41,7 +41,7 @@ async def looked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Look
             *(
                 examine(
                     crowd.participants[number::RUNS],
-                    "--oms-call-seconds=2",
+                    "--oms-call-seconds=4",
                     "--oms-short-deadline-seconds=0.1",
                     "--oms-at-once=8",
                     folder=tmp_path_factory.mktemp("wrong"),

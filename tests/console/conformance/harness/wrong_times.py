@@ -12,7 +12,7 @@ from typing import Any
 from chassis.faults import Conflict
 from tests.console.conformance.harness.memory import Kept, Memory, MemoryDelivery, MemoryOrder
 
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.02
 
 
 class ReadsThenWrites(Memory):
