@@ -1,7 +1,8 @@
 """The outermost interceptor: what leaves a handler becomes a status, whatever it is.
 
 Invariant: every RPC ends with a status, and a handler is counted from its first line to its last,
-its `finally` included. Must never: let an exception's text reach a caller.
+its `finally` included. Once new calls are turned away none of them reaches a handler, those about
+the server itself (health, reflection) aside. Must never: let an exception's text reach a caller.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from grpc_status import rpc_status
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from chassis.faults import Fault, Invalid, Violation, code_of
+from chassis.faults import Fault, Invalid, Unavailable, Violation, code_of
 from chassis.statuses import internal_status, to_status
 from chassis.validation import is_identifier
 
 PROCESS_ID_METADATA: Final = "oms-process-id"
+
+# Of the library, not of ours: how the server is, and what it serves.
+_ABOUT_THE_SERVER: Final = "/grpc."
 
 _UNREADABLE: Final = object()
 
@@ -42,9 +46,20 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self) -> None:
         self._wrapped: dict[str, tuple[_Handler, _Handler]] = {}
+        self._turns_away = False
+        self._arrived = 0
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def arrived(self) -> int:
+        """How many calls there have been in all."""
+        return self._arrived
+
+    def turn_away(self) -> None:
+        """Has every new call answered with UNAVAILABLE, reason DRAINING."""
+        self._turns_away = True
 
     @property
     def in_flight(self) -> int:
@@ -61,6 +76,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler | None:
         """Wraps a method's handler the first time that the method is called."""
+        self._arrived += 1
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
@@ -93,6 +109,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
             self._enter(context)
             try:
+                self._check_admitted(method)
                 _check_read(request)
                 return await behaviour(request, context)
             except grpc.aio.AbortError:
@@ -112,6 +129,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: _Context) -> None:  # noqa: ANN401 - any message
             self._enter(context)
             try:
+                self._check_admitted(method)
                 _check_read(request)
                 messages: AsyncGenerator[Any, None] = behaviour(request, context)
                 async with contextlib.aclosing(messages):
@@ -135,6 +153,10 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
             # Each RPC runs in a context of its own: what is bound here ends with it.
             if key == PROCESS_ID_METADATA and isinstance(value, str) and is_identifier(value):
                 bind_contextvars(process_id=value)
+
+    def _check_admitted(self, method: str) -> None:
+        if self._turns_away and not method.startswith(_ABOUT_THE_SERVER):
+            raise Unavailable("DRAINING", "the server is stopping; ask again")
 
     def _leave(self) -> None:
         self._in_flight -= 1

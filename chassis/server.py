@@ -32,6 +32,17 @@ EXIT_INTERRUPTED: Final = 130
 
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 
+# A call that has arrived waits in the library until it is accepted, and is cut there by the stop,
+# grace or not. So the stop comes once nothing has arrived for a moment: a few turns of the loop,
+# which may be slow. Callers who do not let up are turned away for a while first, so that those who
+# wait before they ask again do so.
+_QUIET_TURNS: Final = 5
+_QUIET_TURN_SECONDS: Final = 0.01
+_ARRIVING_SECONDS_MAX: Final = 1.0
+_TURNED_AWAY_SECONDS_MAX: Final = 1.0
+# Either takes no more than this of the grace, which is for the calls.
+_ARRIVING_SHARE_MAX: Final = 0.25
+
 # After the grace every handler has been cancelled. One that will not end is not waited for.
 _CANCELLED_SECONDS_MAX: Final = 5.0
 
@@ -138,8 +149,8 @@ class Server:
     async def drain(self, *, before_stop: Callable[[], Awaitable[None]] | None = None) -> None:
         """Stops in good order: health says so, calls under way are finished, then nothing runs.
 
-        `before_stop` runs while new calls still come in, and ends what would not end by itself,
-        such as watches.
+        A call that has arrived by then counts as under way. `before_stop` runs while new calls
+        still come in, and ends what would not end by itself, such as watches.
         """
         assert self._server is not None, "only what was started can be drained"
         self._health.drain()
@@ -149,8 +160,27 @@ class Server:
             except Exception:  # noqa: BLE001 - the drain goes on, whatever it was
                 # What it failed to end is cut after the grace.
                 _log.exception("what comes before the stop failed")
-        await self._server.stop(self._drain_grace_seconds)
+        grace_ends = asyncio.get_running_loop().time() + self._drain_grace_seconds
+        if not await self._quiet(_ARRIVING_SECONDS_MAX):
+            self._faults.turn_away()
+            await self._quiet(_TURNED_AWAY_SECONDS_MAX)
+        await self._server.stop(max(0.0, grace_ends - asyncio.get_running_loop().time()))
         await self._ended()
+
+    async def _quiet(self, seconds_max: float) -> bool:
+        """Whether no call has arrived for a moment; waits for that, but not for long."""
+        now = asyncio.get_running_loop().time
+        ends = now() + min(seconds_max, _ARRIVING_SHARE_MAX * self._drain_grace_seconds)
+        arrived, turns = self._faults.arrived, 0
+        while turns < _QUIET_TURNS:
+            if now() >= ends:
+                return False
+            await asyncio.sleep(_QUIET_TURN_SECONDS)
+            if self._faults.arrived == arrived:
+                turns += 1
+            else:
+                arrived, turns = self._faults.arrived, 0
+        return True
 
     async def stop(self) -> None:
         """Stops at once: calls under way are cut."""

@@ -2,7 +2,9 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.channels import open_channel
 from chassis.server import CannotStart, Hosted, ListenFailed, Server, serve
+from chassis.statuses import read_error
 
 NAME = "tests.Slow"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -110,13 +113,13 @@ def text(value: str) -> StringValue:
     return StringValue(value=value)
 
 
-async def turned_away(setup: Setup) -> grpc.StatusCode:
-    """Calls until the server takes no more calls; the code that says so."""
+async def refused(setup: Setup) -> grpc.aio.AioRpcError:
+    """Calls until the server takes no more calls; what says so."""
     while True:
         try:
             await setup.echo(text("late"), timeout=TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
-            return error.code()
+            return error
 
 
 async def test_a_server_that_has_started_serves_and_says_so_for_every_name(setup: Setup) -> None:
@@ -165,8 +168,40 @@ async def test_a_call_under_way_is_finished_by_the_drain(setup: Setup) -> None:
     await setup.slow.entered.wait()
     drain = asyncio.create_task(setup.server.drain())
     # From some moment on the server only finishes what it has.
-    assert await turned_away(setup) in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    assert (await refused(setup)).code() is grpc.StatusCode.UNAVAILABLE
     assert not drain.done()
+    setup.slow.go_on.set()
+    assert await call == text("hello")
+    await drain
+
+
+async def test_calls_that_have_arrived_and_are_not_accepted_yet_are_served_before_the_stop(
+    setup: Setup,
+) -> None:
+    callers = ThreadPoolExecutor(50)
+    with callers, grpc.insecure_channel(setup.server.address) as channel:
+        echo = channel.unary_unary(
+            f"/{NAME}/Echo", StringValue.SerializeToString, StringValue.FromString
+        )
+        await asyncio.wrap_future(callers.submit(echo, text("0"), timeout=TIMEOUT_SECONDS))
+        wanted = [text(str(number)) for number in range(50)]
+        calls = [callers.submit(echo, it, timeout=TIMEOUT_SECONDS) for it in wanted]
+        # Other programs do not stand still while this one's loop does: all of the calls arrive.
+        time.sleep(0.3)  # noqa: ASYNC251
+        drain = asyncio.create_task(setup.server.drain())
+        answers = await asyncio.gather(*map(asyncio.wrap_future, calls), return_exceptions=True)
+        await drain
+    assert answers == wanted
+
+
+async def test_callers_who_do_not_let_up_are_told_that_the_server_drains(setup: Setup) -> None:
+    call = setup.ask(text("hello"), timeout=TIMEOUT_SECONDS)
+    await setup.slow.entered.wait()
+    drain = asyncio.create_task(setup.server.drain())
+    told = read_error(await refused(setup))
+    assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    # Whoever asks how the server is is told all the same.
+    assert await setup.check(NAME) == NOT_SERVING
     setup.slow.go_on.set()
     assert await call == text("hello")
     await drain
