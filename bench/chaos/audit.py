@@ -33,6 +33,7 @@ class Rule(StrEnum):
     ANSWERED = "every caller is answered, and by nothing that it should not get"
     NO_ORPHANS = "nothing belongs to nobody"
     STAYS_UP = "a service ends only when it is struck"
+    PRODUCT_AUDIT = "the product's own audit finds nothing either"
     LOADS = "the couriers' loads add up"
 
 

@@ -23,6 +23,7 @@ from bench.chaos.evidence import Evidence, gather_evidence
 from bench.chaos.fleet import NAMES, ORCHESTRATOR, Fleet
 from bench.chaos.orders import draw
 from bench.chaos.pace import Pace
+from bench.chaos.product_audit import ask_product
 from bench.chaos.service import WillNotRun
 from bench.chaos.weather import SHARES, Fault
 from oms.orchestrator.v1.order_process_pb2 import (
@@ -116,7 +117,7 @@ async def run_on(fleet: Fleet, options: Options, say: Callable[[str], None]) -> 
         options=options,
         accounts=tuple(callers.accounts),
         evidence=evidence,
-        findings=(*findings, *own_ends(fleet)),
+        findings=(*findings, *await ask_product(fleet), *own_ends(fleet)),
         faults=fleet.struck(),
         kills={name: fleet.services[name].kills for name in NAMES},
         pauses={name: fleet.services[name].pauses for name in NAMES},

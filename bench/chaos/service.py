@@ -19,9 +19,11 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 import console.leash
 from bench.chaos.port import Port
+from console.supervisor import CONFIGURATION_CODES
 
 SERVING_SECONDS_MAX: Final = 60.0
-# A service that ends so often without having been struck will not come to serve.
+# A service that ends so often without having been struck will not come to serve. One that says it
+# cannot run as it is set up is not tried again at all.
 OWN_ENDS_MAX: Final = 5
 _LOOK_SECONDS: Final = 0.05
 
@@ -150,6 +152,8 @@ class Service:
                 self._serving.clear()
             if not self._closing.is_set() and child.pid not in self._struck:
                 self.own_ends.append(code)
+                if code in CONFIGURATION_CODES:
+                    return
 
     async def _spawn(self, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
         # From the main thread, for the kernel ties a child to the thread that made it.

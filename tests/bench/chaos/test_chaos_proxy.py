@@ -171,7 +171,8 @@ async def test_payload_metadata_and_deadline_go_through(
     payload = bytes(range(256))
     assert payload == await method(payload, metadata=(("oms-process-id", "prc_1"),), timeout=30)
     assert "prc_1" == found["oms-process-id"]
-    assert 0 < found["deadline"] <= 30
+    # The library rounds it up on the wire, once for each leg.
+    assert 0 < found["deadline"] < 31
 
 
 def passage() -> Passage:

@@ -1,0 +1,70 @@
+"""The plan of a run, and how it keeps step with the load."""
+
+import asyncio
+from collections import Counter
+
+from bench.chaos.blows import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, draw_blows
+from bench.chaos.fleet import NAMES
+from bench.chaos.orders import HOPELESS, Fate, draw
+from bench.chaos.pace import Pace
+
+
+def test_the_plan_has_every_kill_and_every_pause_spread_evenly_over_the_four() -> None:
+    blows = draw_blows(7, orders=5_000, kills=40, pauses=8)
+    killed = Counter(it.victim for it in blows if it.pause_seconds is None)
+    stopped = Counter(it.victim for it in blows if it.pause_seconds is not None)
+    assert dict.fromkeys(NAMES, 10) == killed
+    assert dict.fromkeys(NAMES, 2) == stopped
+
+
+def test_the_blows_fall_one_after_the_other_and_within_the_load() -> None:
+    after = [it.after for it in draw_blows(7, orders=5_000, kills=40, pauses=8)]
+    assert sorted(after) == after
+    assert 0 <= after[0] < after[-1] < 5_000
+
+
+def test_a_pause_is_long_enough_to_hurt_and_short_enough_to_end() -> None:
+    pauses = [it.pause_seconds for it in draw_blows(7, orders=100, kills=0, pauses=50)]
+    assert all(it is not None and PAUSE_SECONDS_MIN <= it <= PAUSE_SECONDS_MAX for it in pauses)
+
+
+def test_the_same_seed_is_the_same_plan_and_the_same_orders() -> None:
+    assert draw_blows(7, orders=99, kills=9, pauses=3) == draw_blows(
+        7, orders=99, kills=9, pauses=3
+    )
+    assert [draw(7, n) for n in range(50)] == [draw(7, n) for n in range(50)]
+    assert [draw(7, n).fate for n in range(50)] != [draw(8, n).fate for n in range(50)]
+
+
+def test_every_fate_is_drawn_and_each_request_has_an_id_of_its_own() -> None:
+    orders = [draw(7, n) for n in range(1_000)]
+    assert set(Fate) == {it.fate for it in orders}
+    assert 1_000 == len({it.request.request_id for it in orders})
+    assert HOPELESS < set(Fate)
+
+
+def test_an_order_costs_what_its_items_add_up_to() -> None:
+    free = [draw(7, n).minor_units for n in range(1_000) if draw(7, n).fate is Fate.FREE]
+    paid = [draw(7, n).minor_units for n in range(1_000) if draw(7, n).fate is Fate.GOOD]
+    assert {0} == set(free)
+    assert min(paid) > 0
+
+
+async def test_a_blow_waits_until_enough_orders_are_accepted() -> None:
+    pace = Pace([2], ahead=5)
+    due = asyncio.create_task(pace.is_due())
+    await pace.was_accepted()
+    await asyncio.wait({due}, timeout=0)
+    assert not due.done()
+    await pace.was_accepted()
+    await due
+
+
+async def test_the_load_does_not_outrun_the_blows() -> None:
+    pace = Pace([2], ahead=5)
+    await pace.may_offer(6)
+    too_early = asyncio.create_task(pace.may_offer(7))
+    await asyncio.wait({too_early}, timeout=0)
+    assert not too_early.done()
+    await pace.was_struck()
+    await too_early

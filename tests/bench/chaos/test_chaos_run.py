@@ -1,0 +1,178 @@
+"""A small run with real processes, and what the audit says once somebody has tampered with it.
+
+Each plant is in the files of the services behind their backs, and is taken away again.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench.chaos.audit import Rule, judge
+from bench.chaos.evidence import Evidence, Process, gather_evidence
+from bench.chaos.fleet import NAMES, Fleet
+from bench.chaos.product_audit import ask_product
+from bench.chaos.report import again, table
+from bench.chaos.run import SETTLED_SECONDS_MAX, Options, Result, run_on
+from bench.chaos.weather import SHARES, Fault
+
+OPTIONS = Options(orders=120, seed=20, kills=8, pauses=2, concurrency=32)
+
+Statement = tuple[str, Sequence[object]]
+
+
+@pytest.fixture(scope="module")
+async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
+    it = Fleet(tmp_path_factory.mktemp("chaos"), seed=OPTIONS.seed, shares=SHARES)
+    try:
+        await it.start()
+        yield it
+    finally:
+        await it.close()
+
+
+@pytest.fixture(scope="module")
+async def result(fleet: Fleet) -> Result:
+    return await run_on(fleet, OPTIONS, print)
+
+
+@contextmanager
+def planted(
+    database: Path, plant: Sequence[Statement], undo: Sequence[Statement]
+) -> Iterator[None]:
+    """Writes to a service's file, and undoes that."""
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+
+        def write(statements: Sequence[Statement]) -> None:
+            with connection:
+                for sql, parameters in statements:
+                    assert connection.execute(sql, parameters).rowcount > 0, sql
+
+        write(plant)
+        try:
+            yield
+        finally:
+            write(undo)
+
+
+async def broken(fleet: Fleet, result: Result) -> set[tuple[Rule, str]]:
+    findings = judge(await gather_evidence(fleet), result.accounts)
+    return {(it.rule, it.subject) for it in findings}
+
+
+def one_completed(evidence: Evidence) -> Process:
+    return next(it for it in evidence.processes if it.state == "COMPLETED" and it.minor_units > 0)
+
+
+async def test_no_order_is_lost_or_half_done(result: Result) -> None:
+    assert () == result.findings
+    assert OPTIONS.orders == sum(len(it.process_ids) for it in result.accounts)
+    assert OPTIONS.orders == result.in_state("COMPLETED") + result.in_state("CANCELLED")
+    assert result.in_state("COMPLETED") > 0
+
+
+async def test_all_is_settled_within_a_minute_of_the_last_blow(result: Result) -> None:
+    assert result.settled_seconds is not None
+    assert result.settled_seconds < SETTLED_SECONDS_MAX
+
+
+async def test_everybody_was_killed_and_every_fault_struck(result: Result) -> None:
+    assert dict.fromkeys(NAMES, OPTIONS.kills // len(NAMES) + 1) == result.kills
+    assert OPTIONS.pauses == sum(result.pauses.values())
+    assert set(Fault) == set(result.faults)
+
+
+async def test_the_table_tells_what_was_done_and_what_came_of_it(result: Result) -> None:
+    lines = [line.split() for line in table(result)]
+    assert ["offered", "120"] in lines
+    assert ["completed", str(result.in_state("COMPLETED"))] in lines
+    assert ["kill", "-9", "of", "orchestrator", "3"] in lines
+    assert ["violations", "0"] in lines
+
+
+async def test_the_seed_and_the_command_to_run_it_again_are_told(result: Result) -> None:
+    told = again(result, Path("folder"))
+    assert "--orders 120 --seed 20 --kills 8 --pauses 2 --concurrency 32" in told
+    assert "folder" in told
+
+
+async def test_a_capture_in_the_ledger_behind_the_back_is_found(
+    fleet: Fleet, result: Result
+) -> None:
+    voided = {it.payment_id for it in result.evidence.ledger if it.release == "VOIDED"}
+    captured = {it.payment_id for it in result.evidence.ledger if it.kind == "CAPTURE"}
+    victim = next(it for it in result.evidence.processes if it.payment_id in voided - captured)
+    copied = """
+        INSERT INTO ledger_entries SELECT payment_id, 'CAPTURE', currency_code, minor_units,
+        payment_method, NULL, NULL, released, time_us FROM ledger_entries
+        WHERE kind = 'HOLD' AND payment_id = ?
+    """
+    undo = "DELETE FROM ledger_entries WHERE kind = 'CAPTURE' AND payment_id = ?"
+    with planted(
+        fleet.folder / "gateway.db", [(copied, [victim.payment_id])], [(undo, [victim.payment_id])]
+    ):
+        assert {(Rule.MONEY, victim.process_id)} == await broken(fleet, result)
+
+
+async def test_a_delivery_left_assigned_is_found(fleet: Fleet, result: Result) -> None:
+    left = next(
+        it for it in result.evidence.deliveries if it.state == "CANCELLED" and it.courier_id
+    )
+    victim = next(it for it in result.evidence.processes if it.delivery_id == left.delivery_id)
+    change = "UPDATE deliveries SET state = ? WHERE delivery_id = ?"
+    with planted(
+        fleet.database("delivery"),
+        [(change, ["ASSIGNED", left.delivery_id])],
+        [(change, ["CANCELLED", left.delivery_id])],
+    ):
+        assert {
+            (Rule.EFFECTS, victim.process_id),
+            (Rule.LOADS, left.courier_id),
+        } == await broken(fleet, result)
+
+
+async def test_a_lost_process_is_found_and_what_it_left_behind(
+    fleet: Fleet, result: Result
+) -> None:
+    victim = one_completed(result.evidence)
+    there = "DELETE FROM processes WHERE process_id = ?"
+    keep = "CREATE TABLE kept AS SELECT * FROM processes WHERE process_id = ?"
+    back = "INSERT INTO processes SELECT * FROM kept"
+    with closing(sqlite3.connect(fleet.database("orchestrator"), timeout=30)) as connection:
+        with connection:
+            connection.execute(keep, [victim.process_id])
+            connection.execute(there, [victim.process_id])
+        try:
+            found = await broken(fleet, result)
+        finally:
+            with connection:
+                connection.execute(back)
+                connection.execute("DROP TABLE kept")
+    assert {
+        (Rule.ONE_PROCESS, victim.request_id),
+        *(
+            (Rule.NO_ORPHANS, id_)
+            for id_ in (victim.order_id, victim.payment_id, victim.delivery_id)
+        ),
+    } == found
+
+
+async def test_a_changed_amount_is_found(fleet: Fleet, result: Result) -> None:
+    victim = one_completed(result.evidence)
+    change = "UPDATE payments SET minor_units = minor_units + ? WHERE payment_id = ?"
+    with planted(
+        fleet.database("payment"),
+        [(change, [1, victim.payment_id])],
+        [(change, [-1, victim.payment_id])],
+    ):
+        assert {(Rule.AMOUNT, victim.process_id)} == await broken(fleet, result)
+        assert [Rule.PRODUCT_AUDIT] == [it.rule for it in await ask_product(fleet)]
+
+
+async def test_once_nothing_is_planted_any_more_nothing_is_found(
+    fleet: Fleet, result: Result
+) -> None:
+    assert set() == await broken(fleet, result)
+    assert [] == await ask_product(fleet)
