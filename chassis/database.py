@@ -1,8 +1,8 @@
-"""One service's database: opened, checked, migrated, read from.
+"""One service's database: opened, checked, migrated, read from, looked after.
 
-Invariant: a `Database` that was opened is at this release's schema and was writable a moment ago.
-It must never block the event loop once it is open: reads run in a small pool of threads, writes in
-the thread of the group commit that owns them.
+Invariant: a `Database` that was opened is at this release's schema and was writable a moment ago;
+its `health` says how it is now. It must never block the event loop once it is open: reads run in a
+small pool of threads, writes in the thread of the group commit that owns them.
 
 On SQLite every transaction of `engine` takes the write lock as it begins (`BEGIN IMMEDIATE`), so
 that what it reads is still true when it writes. Reads go through connections of their own, which
@@ -26,8 +26,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from chassis import faults
 from chassis.migrations import DatabaseNewer, migrate
-from chassis.server import CannotStart
+from chassis.server import CannotStart, CannotStartYet
 from chassis.statements import run
+from chassis.storage_files import StorageFiles, damaged
+from chassis.storage_health import Kind, Side, StorageHealth, kind_of, with_health
+from chassis.storage_probe import probe
 
 __all__ = ["Database", "DatabaseNewer", "is_trouble"]
 
@@ -37,13 +40,15 @@ READERS: Final = 4
 # How long a statement waits for another process's write before it gives up.
 BUSY_SECONDS: Final = 2.0
 _SQLITE_STATEMENT_WRONG: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_RANGE)
+# What may pass by itself: the next start may find it well.
+_PASSING: Final = frozenset({Kind.FULL, Kind.LOCKED, Kind.INPUT_OUTPUT})
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
 class Database:
     """An open database.
 
-    `engine` is for writing. Readers use `read`.
+    `engine` is for writing. Readers use `read`. `health` is how it is just now.
     """
 
     def __init__(
@@ -53,11 +58,15 @@ class Database:
         engine: sqlalchemy.Engine,
         read_engine: sqlalchemy.Engine,
         lock: IO[str] | None,
+        files: StorageFiles | None,
     ) -> None:
         self.name = name
         self.engine = engine
+        self.health = StorageHealth(name, files)
+        with_health(engine, self.health)
         self._read_engine = read_engine
         self._lock = lock
+        self._files = files
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"{name}-read")
 
     @classmethod
@@ -76,11 +85,14 @@ class Database:
         """
         parsed = _parse(url, name)
         lock: IO[str] | None = None
+        files: StorageFiles | None = None
         with contextlib.ExitStack() as undo:
             if parsed.get_backend_name() == "sqlite":
                 path = _sqlite_path(parsed, name)
                 if exclusive:
                     lock = undo.enter_context(_lock(path, name))
+                files = _files(path, name)
+                undo.callback(files.close)
                 engine, read_engine = _sqlite_engines(parsed)
             else:
                 engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True)
@@ -91,11 +103,9 @@ class Database:
                 with engine.begin() as connection:
                     migrate(connection, name=name, package=migrations)
             except sqlalchemy.exc.DBAPIError as error:
-                raise CannotStart(
-                    f"{name} database {_shown(parsed)} cannot be used: {error.orig}"
-                ) from error
+                raise _cannot_start(f"{name} database {_shown(parsed)}", error) from error
             undo.pop_all()
-        return cls(name=name, engine=engine, read_engine=read_engine, lock=lock)
+        return cls(name=name, engine=engine, read_engine=read_engine, lock=lock, files=files)
 
     async def read(self, query: Callable[[sqlalchemy.Connection], T]) -> T:
         """Runs `query` in a reader thread, on one consistent state of the database.
@@ -105,6 +115,24 @@ class Database:
         """
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
 
+    async def look(self) -> None:
+        """Looks whether its files are in place and, while it is in trouble, whether that is over.
+
+        What it finds is in `health`. To be called now and then: nobody else looks while nothing is
+        written.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._readers, self._look)
+
+    async def rescue(self) -> str:
+        """Saves what can be saved of a database that is lost, and keeps a new one from being begun.
+
+        Returns:
+            What is to be done, in one line.
+        """
+        if self._files is None:
+            return "look at the database server's own log"
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._files.rescue)
+
     async def close(self) -> None:
         """Waits for the reads under way and closes every connection. Writers are closed before."""
         await asyncio.to_thread(self._close)
@@ -112,18 +140,43 @@ class Database:
     def _read(self, query: Callable[[sqlalchemy.Connection], T]) -> T:
         try:
             with self._read_engine.begin() as connection:
-                return query(connection)
+                found = query(connection)
         except sqlalchemy.exc.SQLAlchemyError as error:
             if not is_trouble(error):
                 raise
+            # That no connection came free says how much is read, not how the storage is.
+            if not isinstance(error, sqlalchemy.exc.TimeoutError):
+                self.health.troubled(Side.READING, error)
             raise faults.Unavailable(
                 "STORE_UNAVAILABLE", "the database cannot be read just now; ask again"
             ) from error
+        self.health.went_well(Side.READING)
+        return found
+
+    def _look(self) -> None:
+        # Where the operating system does not say, a commit will not be told of either.
+        with contextlib.suppress(OSError):
+            self.health.look_at_files(thorough=True)
+        if self.health.well or self.health.lost is not None:
+            return
+        try:
+            probe(self.engine, self._read_engine)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            self.health.troubled(Side.WRITING, error)
+        else:
+            for side in Side:
+                self.health.went_well(side)
 
     def _close(self) -> None:
         self._readers.shutdown()
+        if self.health.lost is not None:
+            # SQLite deletes the log beside the path when it closes its last connection to a
+            # database. What lies there now may belong to the file that took this one's place.
+            return
         self._read_engine.dispose()
         self.engine.dispose()
+        if self._files is not None:
+            self._files.close()
         if self._lock is not None:
             self._lock.close()
 
@@ -155,6 +208,21 @@ def _parse(url: str, name: str) -> URL:
             "write sqlite:///var/file.db or postgresql://host/database"
         ) from error
     return parsed
+
+
+def _files(path: Path, name: str) -> StorageFiles:
+    try:
+        return StorageFiles.open(path, name=name)
+    except sqlite3.Error as error:
+        if kind_of(error) is Kind.DAMAGED:
+            raise CannotStart(damaged(path, name, str(error))) from error
+        raise _cannot_start(f"{name} database {path}", error) from error
+
+
+def _cannot_start(database: str, error: Exception) -> CannotStart:
+    cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    told = f"{database} cannot be used: {cause}"
+    return CannotStartYet(told) if kind_of(error) in _PASSING else CannotStart(told)
 
 
 def _shown(url: URL) -> str:

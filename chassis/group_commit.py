@@ -15,7 +15,8 @@ How a batch ends:
 - Any other exception: rolled back; each command is run alone, so that the one at fault fails alone.
 - An operational trouble (locked, full, gone, an answer to a commit that was lost): rolled back,
   the connection dropped, and offered again, with growing pauses, until `TRYING_SECONDS` have
-  passed.
+  passed. From then on each batch is offered once, until one commits: whoever asks is told at once.
+- The storage is lost (see storage_health.py): nobody is told of a commit, and the writer dies.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from structlog.typing import FilteringBoundLogger
 
 from chassis import faults
 from chassis.database import is_trouble
+from chassis.storage_health import Side, StorageLost, health_of
 
 Command = TypeVar("Command")
 Reply = TypeVar("Reply")
@@ -91,10 +93,16 @@ class BatchWriter(Generic[Command, Reply]):
         self._name = name
         self._pause = pause
         self._monotonic = monotonic
+        self._health = health_of(engine)
+        self._gave_up = False
         self._connection: sqlalchemy.Connection | None = None
 
     def write(self, commands: Sequence[Command]) -> Sequence[Reply | Exception]:
-        """Returns one entry a command, each committed or failed for good. Never raises for them."""
+        """Returns one entry a command, each committed or failed for good. Never raises for them.
+
+        Raises:
+            StorageLost: There is nothing left to write to. What was committed is not known.
+        """
         deadline = self._monotonic() + TRYING_SECONDS
         try:
             return self._together(commands, deadline)
@@ -102,6 +110,8 @@ class BatchWriter(Generic[Command, Reply]):
             apart = missed.indices
         except _Trouble:
             return [_unavailable() for _ in commands]
+        except StorageLost:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is one command's: see whose
             if len(commands) > 1:
                 _log.warning(
@@ -145,7 +155,7 @@ class BatchWriter(Generic[Command, Reply]):
         for _ in range(MISSES_MAX):
             try:
                 return self._together([command], deadline)[0]
-            except _Trouble:
+            except (_Trouble, StorageLost):
                 raise
             except Missed:
                 failure = _unavailable()
@@ -175,7 +185,9 @@ class BatchWriter(Generic[Command, Reply]):
                 if not is_trouble(error):
                     raise
                 self.close()
-                over = self._monotonic() + pause >= deadline
+                self._health.troubled(Side.WRITING, error)
+                self._health.raise_if_lost()
+                over = self._gave_up or self._monotonic() + pause >= deadline
                 _log.warning(
                     "the database is in trouble",
                     store=self._name,
@@ -183,6 +195,7 @@ class BatchWriter(Generic[Command, Reply]):
                     gave_up=over,
                 )
                 if over:
+                    self._gave_up = True
                     raise _Trouble from error
             self._pause(pause)
             pause = min(2 * pause, PAUSE_SECONDS_MAX)
@@ -193,6 +206,8 @@ class BatchWriter(Generic[Command, Reply]):
         with self._connection.begin():
             replies = self._apply(self._connection, commands)
             assert len(replies) == len(commands), "apply returns one entry a command"
+        self._health.committed()
+        self._gave_up = False
         return replies
 
 

@@ -8,6 +8,7 @@ another server without being told so.
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ from chassis.interceptors import FaultInterceptor
 
 EXIT_OK: Final = 0
 EXIT_DEFECT: Final = 1
+EXIT_NOT_YET: Final = 75
 EXIT_CONFIGURATION: Final = 78
 EXIT_INTERRUPTED: Final = 130
 
@@ -51,6 +53,14 @@ _log: FilteringBoundLogger = structlog.get_logger()
 
 class CannotStart(Exception):  # noqa: N818 - named by what it means, as faults are
     """The service cannot start as things are. The text says in one line why, and what to do."""
+
+
+class CannotStartYet(CannotStart):
+    """As things are just now; they may mend. Whoever supervises it tries again."""
+
+
+class CannotGoOn(Exception):  # noqa: N818 - named by what it means, as faults are
+    """The service ended because it had to. The text says in one line why, and what to do."""
 
 
 class ListenFailed(CannotStart):
@@ -242,9 +252,9 @@ async def _first(*awaited: Coroutine[Any, Any, object]) -> None:
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
     """Runs a service and leaves the program.
 
-    Exit codes: 0 after a drain, 1 after a defect, 78 where it cannot start as things are
-    (CannotStart), 130 when it is interrupted before it serves. Whatever is not 0 has a line on
-    stderr that says why.
+    Exit codes: 0 after a drain, 1 after a defect or where it could not go on (CannotGoOn), 75 where
+    it cannot start yet (CannotStartYet), 78 where it cannot start as things are (CannotStart), 130
+    when it is interrupted before it serves. Whatever is not 0 has a line on stderr that says why.
     """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -252,23 +262,38 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
     except KeyboardInterrupt:
         _leave(EXIT_INTERRUPTED, "interrupted")
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends the program
-        if (reason := _cannot_start(error)) is not None:
-            _leave(EXIT_CONFIGURATION, str(reason))
-        _log.exception("the service failed")
-        _leave(EXIT_DEFECT, f"{type(error).__name__}; the log has the details")
+        match _unwrapped(error):
+            case CannotStartYet() as reason:
+                _leave(EXIT_NOT_YET, str(reason))
+            case CannotStart() as reason:
+                _leave(EXIT_CONFIGURATION, str(reason))
+            case CannotGoOn() as reason:
+                _log.critical("cannot_go_on", why=str(reason))
+                _say(str(reason))
+                sys.stdout.flush()
+                # At once: what is still open must not be closed, see Database.close.
+                os._exit(EXIT_DEFECT)
+            case _:
+                _log.exception("the service failed")
+                _leave(EXIT_DEFECT, f"{type(error).__name__}; the log has the details")
     sys.exit(EXIT_OK)
 
 
-def _cannot_start(error: Exception) -> CannotStart | None:
-    """Why it cannot start, where that is what this says; a group of tasks wraps it."""
+def _unwrapped(error: Exception) -> Exception:
+    """What happened; a group of tasks wraps it."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    return error if isinstance(error, CannotStart) else None
+    return error
 
 
 def _leave(code: int, message: str) -> NoReturn:
-    sys.stderr.write(f"{' '.join(message.split())}\n")
+    _say(message)
     sys.exit(code)
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{' '.join(message.split())}\n")
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ async def main(settings: DeliverySettings) -> None:
             drain_grace_seconds=settings.drain_grace_seconds,
             message_bytes_max=settings.message_bytes_max,
         )
-        await serve_guarded(server, failed=servicer.failed)
+        await serve_guarded(server, failed=servicer.failed, stores=(database,))
 
 
 if __name__ == "__main__":

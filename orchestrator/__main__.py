@@ -67,6 +67,7 @@ async def main(settings: OrchestratorSettings) -> None:
         await serve_guarded(
             server,
             failed=log.failed,
+            stores=log.stores,
             on_drain=lambda: orchestrator.drain(settings.drain_grace_seconds),
         )
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from chassis.clock import SystemClock
@@ -49,11 +49,15 @@ async def main(settings: PaymentSettings) -> None:
         )
         await servicer.start()
         stack.push_async_callback(servicer.close)
-        await _serve(servicer, settings, gateway)
+        await _serve(servicer, settings, gateway, stores=(database, *gateway.stores))
 
 
 async def _serve(
-    servicer: PaymentServicer, settings: PaymentSettings, gateway: SandboxGateway
+    servicer: PaymentServicer,
+    settings: PaymentSettings,
+    gateway: SandboxGateway,
+    *,
+    stores: Sequence[Database],
 ) -> None:
     server = Server(
         listen=settings.payment_listen,
@@ -76,7 +80,12 @@ async def _serve(
         grace_ends = loop.time() + settings.drain_grace_seconds
         await servicer.stop_settling()
 
-    await serve_guarded(server, failed=_either(servicer.failed, gateway.failed), on_drain=on_drain)
+    await serve_guarded(
+        server,
+        failed=_either(servicer.failed, gateway.failed),
+        stores=stores,
+        on_drain=on_drain,
+    )
     # Asks whose callers have left get the same grace as calls, from the same moment on.
     await servicer.drain(max(0.0, grace_ends - loop.time()))
 

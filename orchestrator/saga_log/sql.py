@@ -142,6 +142,11 @@ class SqlSagaLog:
         """Reads a page of processes with their events, newest first."""
         return await self._read(partial(sql_reads.page, query=query))
 
+    @property
+    def stores(self) -> tuple[Database, ...]:
+        """What it is kept in, to be looked after."""
+        return (self._database,)
+
     async def close(self) -> None:
         """Writes what was submitted, then closes the database and lets go of its lock."""
         await self._commits.close()

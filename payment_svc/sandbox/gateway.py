@@ -54,6 +54,11 @@ class SandboxGateway:
         """Starts the ledger's writer."""
         await self._ledger.start()
 
+    @property
+    def stores(self) -> tuple[Database, ...]:
+        """What the ledger is kept in, to be looked after."""
+        return (self._database,)
+
     async def close(self) -> None:
         """Writes what was asked, and closes the ledger."""
         await self._ledger.close()
