@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from bench.chaos.proxy import Passage, Proxy
+from bench.chaos.proxy import Proxy
 from bench.chaos.service import Service, all_serving, environment_of
+from bench.chaos.snags import Passage
 from bench.chaos.weather import Fault, Weather
 
 PARTICIPANTS: Final = ("order", "payment", "delivery")

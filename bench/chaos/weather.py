@@ -13,7 +13,7 @@ from typing import Final, assert_never
 
 import grpc
 
-from bench.chaos.proxy import Cut, Delayed, Doubled, Echoed, LostReply, Passage, Snag
+from bench.chaos.snags import Cut, Delayed, Doubled, Echoed, Late, LostReply, Passage, Snag
 
 
 class Fault(StrEnum):
@@ -24,6 +24,7 @@ class Fault(StrEnum):
     DELAYED = "delayed"
     DOUBLED = "doubled at once"
     ECHOED = "doubled, the second late"
+    LATE = "given up, delivered late"
 
 
 SHARES: Final[Mapping[Fault, float]] = MappingProxyType(
@@ -33,10 +34,13 @@ SHARES: Final[Mapping[Fault, float]] = MappingProxyType(
         Fault.DELAYED: 0.03,
         Fault.DOUBLED: 0.02,
         Fault.ECHOED: 0.02,
+        Fault.LATE: 0.02,
     }
 )
 # Longer than an attempt of the runs may take: some calls arrive when they were given up and undone.
 DELAY_SECONDS_MAX: Final = 3.0
+# Long enough that a process is mostly over, or undone, when what is left of its calls arrives.
+LATE_SECONDS_MAX: Final = 6.0
 # What a caller may be told of a call that was carried out: all of them leave it in the dark.
 LOST_CODES: Final = (
     grpc.StatusCode.UNAVAILABLE,
@@ -56,12 +60,10 @@ class Weather:
         road: str,
         *,
         shares: Mapping[Fault, float] = SHARES,
-        delay_seconds_max: float = DELAY_SECONDS_MAX,
     ) -> None:
         assert sum(shares.values()) <= 1, "more faults than calls"
         self._random = random.Random(f"{seed}/{road}")
         self._shares = dict(shares)
-        self._delay_seconds_max = delay_seconds_max
         self._calm = False
         self.struck: Counter[Fault] = Counter()
 
@@ -84,17 +86,18 @@ class Weather:
         self._calm = True
 
     def _snag(self, fault: Fault, measure: float) -> Snag:
-        seconds = measure * self._delay_seconds_max
         match fault:
             case Fault.LOST_REPLY:
                 return LostReply(code=LOST_CODES[int(measure * len(LOST_CODES))])
             case Fault.CUT:
                 return Cut()
             case Fault.DELAYED:
-                return Delayed(seconds=seconds)
+                return Delayed(seconds=measure * DELAY_SECONDS_MAX)
             case Fault.DOUBLED:
                 return Doubled()
             case Fault.ECHOED:
-                return Echoed(seconds=seconds)
+                return Echoed(seconds=measure * LATE_SECONDS_MAX)
+            case Fault.LATE:
+                return Late(seconds=measure * LATE_SECONDS_MAX)
             case _:
                 assert_never(fault)

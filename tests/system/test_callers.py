@@ -7,7 +7,7 @@ import grpc.aio
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from bench.chaos.proxy import HeldReply, Hold
+from bench.chaos.snags import HeldReply, Hold
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
 from oms.orchestrator.v1.order_process_service_pb2 import (
     GetOrderProcessRequest,

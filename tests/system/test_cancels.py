@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from grpc import StatusCode
 
-from bench.chaos.proxy import HeldReply, HeldRequest
+from bench.chaos.snags import HeldReply, HeldRequest
 from oms.orchestrator.v1.order_process_pb2 import (
     ORDER_PROCESS_STATE_CANCELLED,
     ORDER_PROCESS_STATE_COMPENSATING,

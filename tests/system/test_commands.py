@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.chaos.proxy import HeldReply
+from bench.chaos.snags import HeldReply
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
 from tests.system.harness.command import grpcurl, oms, start_oms
 from tests.system.harness.requests import fresh, order

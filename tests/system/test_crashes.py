@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bench.chaos.proxy import HeldReply, HeldRequest, Hold
+from bench.chaos.snags import HeldReply, HeldRequest, Hold
 from oms.delivery.v1.delivery_service_pb2 import ListDeliveriesRequest
 from oms.orchestrator.v1.order_process_pb2 import (
     ORDER_PROCESS_STATE_COMPLETED,

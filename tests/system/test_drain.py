@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 from grpc import StatusCode
 
-from bench.chaos.proxy import HeldReply
+from bench.chaos.snags import HeldReply
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED, OrderProcess
 from oms.orchestrator.v1.order_process_service_pb2 import WatchOrderProcessRequest
 from tests.system.harness.events import attempt_ended

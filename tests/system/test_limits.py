@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from grpc import StatusCode
 
-from bench.chaos.proxy import HeldReply
+from bench.chaos.snags import HeldReply
 from oms.common.v1.money_pb2 import Money
 from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED
 from oms.orchestrator.v1.order_process_service_pb2 import ListOrderProcessesRequest

@@ -8,18 +8,19 @@ import grpc
 import grpc.aio
 import pytest
 
-from bench.chaos.proxy import (
+from bench.chaos.proxy import Proxy
+from bench.chaos.service import dial
+from bench.chaos.snags import (
     Cut,
     Delayed,
     Doubled,
     Echoed,
+    Late,
     LostReply,
     Passage,
-    Proxy,
     Snag,
     anywhere,
 )
-from bench.chaos.service import dial
 from bench.chaos.weather import LOST_CODES, Fault, Weather
 
 METHOD = "/some.Service/Method"
@@ -117,6 +118,16 @@ async def test_an_echo_reaches_the_server_after_the_caller_was_answered(
     assert b"done: pay" == await method(b"pay")
     assert [b"pay", b"pay"] == [await participant.seen.get() for _ in range(2)]
     await proxy.idle()
+
+
+async def test_a_request_that_was_given_up_reaches_the_server_all_the_same(
+    proxy: Proxy, method: Any, participant: Participant
+) -> None:
+    proxy.lay(Late(seconds=0.01))
+    assert grpc.StatusCode.UNAVAILABLE is await method(b"pay").code()
+    assert b"pay" == await participant.seen.get()
+    await proxy.idle()
+    assert participant.seen.empty()
 
 
 async def test_a_delayed_request_arrives_although_its_caller_has_left(

@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Self
 
-from bench.chaos.proxy import HeldReply, HeldRequest, Hold, Passage, Proxy
+from bench.chaos.proxy import Proxy
+from bench.chaos.snags import HeldReply, HeldRequest, Hold, Passage
 from oms.order.v1.order_service_pb2 import CreateOrderRequest
 
 PARTICIPANT_OF = {
