@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test proto docs lock format lint verify chaos clean
+.PHONY: help setup demo run test proto docs lock format lint verify chaos explore simulate bugs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -86,6 +86,17 @@ verify: $(READY) ## contract, generated code, diagrams and import rules are as t
 		|| { echo "generated/ is not what protos/ gives: run 'make proto' and commit the result" >&2; exit 1; }
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python -m pytest tests/rules
+
+explore: $(READY) ## every fault at every point of an order process, and every pair of faults
+	@$(BIN)/python -m bench.simulator explore
+
+SEEDS ?= 100
+
+simulate: $(READY) ## many orders, several orchestrators and faults, drawn from seeds: SEEDS=1000
+	@$(BIN)/python -m bench.simulator simulate --seeds $(SEEDS)
+
+bugs: $(READY) ## plant bugs, see the simulator find each, and write docs/planted_bugs.md
+	@$(BIN)/python -m bench.simulator bugs
 
 ORDERS ?= 5000
 

@@ -104,7 +104,8 @@ def _explore(options: argparse.Namespace) -> int:
     for phase, count in sorted(tally.phases.items()):
         print(f"  {phase or 'nothing':<18} {count:>9,}")
     print(f"violations           {tally.failures:>9,}")
-    print(f"seconds              {seconds:>9.1f}   {tally.schedules / seconds:,.0f} schedules/s")
+    rate = tally.schedules / max(tally.cpu_seconds, 1e-9)
+    print(f"seconds              {seconds:>9.1f}   {rate:,.0f} schedules/s of processor time")
     return _verdict(tally, options)
 
 

@@ -35,10 +35,6 @@ _PLANTS: Final = MappingProxyType(
             "the gateway is asked before it is stored that it is",
             participants.gateway_before_intent,
         ),
-        "nobody-settles": (
-            "what was half asked when the payment service died is left so",
-            participants.nobody_settles,
-        ),
         "intent-not-durable": (
             "an attempt is written with its outcome, not before its call",
             log.intent_not_durable,

@@ -18,7 +18,6 @@ from order_svc.domain import Order
 from payment_svc import domain as payment_domain
 from payment_svc.domain import Content, Payment, Stage
 from payment_svc.payments import Payments
-from payment_svc.settler import Settler
 
 
 @contextmanager
@@ -89,13 +88,4 @@ def gateway_before_intent() -> Iterator[None]:
         return await create(self, payment_id, content)
 
     with patch.object(Payments, "create", ask_first):
-        yield
-
-
-@contextmanager
-def nobody_settles() -> Iterator[None]:
-    async def walk(self: Settler, *, due_by_us: int) -> None:
-        del self, due_by_us
-
-    with patch.object(Settler, "walk", walk):
         yield

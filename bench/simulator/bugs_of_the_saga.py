@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
 from unittest.mock import patch
 
 from orchestrator.run import Run
@@ -18,9 +17,6 @@ from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import AttemptBegan, AttemptEnded
 from orchestrator.saga.outcome import OUTCOMES, UNDO_SEQUELS, Outcome, Sequel
 from orchestrator.saga.state import ActionStatus, SagaState
-
-
-Change: TypeAlias = dict[str, Any]
 
 
 @contextmanager
@@ -50,7 +46,7 @@ def unknown_step_not_undone() -> Iterator[None]:
 def rejection_settles_doubt() -> Iterator[None]:
     ended = evolve._attempt_ended
 
-    def settle(state: SagaState, event: AttemptEnded) -> Change:
+    def settle(state: SagaState, event: AttemptEnded) -> evolve._Change:
         certain = tuple(replace(action, in_doubt=False) for action in state.actions)
         return ended(replace(state, actions=certain), replace(event, attempt=event.attempt))
 
@@ -62,7 +58,7 @@ def rejection_settles_doubt() -> Iterator[None]:
 def cut_short_is_not_sent() -> Iterator[None]:
     began = evolve._attempt_began
 
-    def forget(state: SagaState, event: AttemptBegan) -> Change:
+    def forget(state: SagaState, event: AttemptBegan) -> evolve._Change:
         never = tuple(replace(action, in_flight=False) for action in state.actions)
         return began(replace(state, actions=never), event)
 

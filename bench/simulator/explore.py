@@ -10,6 +10,7 @@ asked to.
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +20,7 @@ from bench.simulator.named import load_world
 from bench.simulator.plan import Plan
 from bench.simulator.quiet import hush
 from bench.simulator.run import Outcome, Player
+from bench.simulator.swift import swiftly
 
 VIOLATIONS_KEPT: Final = 20
 _CHUNK: Final = 4
@@ -33,6 +35,8 @@ class Tally:
     stories: set[bytes] = field(default_factory=set)
     phases: dict[str, int] = field(default_factory=dict)
     failures: int = 0
+    cpu_seconds: float = 0.0
+    """Of processor time, over all programs."""
     violations: list[tuple[str, str]] = field(default_factory=list)
     """Plans that failed, and what did not hold; the shortest of them."""
 
@@ -55,6 +59,7 @@ class Tally:
         for phase, count in other.phases.items():
             self.phases[phase] = self.phases.get(phase, 0) + count
         self.failures += other.failures
+        self.cpu_seconds += other.cpu_seconds
         self.violations += other.violations
         self._keep_the_shortest()
 
@@ -111,13 +116,14 @@ class Explorer:
 
     def do(self, job: Job) -> Tally:
         """Does one job."""
-        tally = Tally()
+        tally, start = Tally(), time.process_time()
         with bugs.planted(self._settings.bug):
             outcome = self.player.play(job.plan)
             tally.count(job.plan, outcome)
             if job.pairs and self._worth_pairs(job.plan):
                 for pair in self.followers(job.plan, outcome):
                     tally.count(pair, self.player.play(pair))
+        tally.cpu_seconds = time.process_time() - start
         return tally
 
     def followers(self, plan: Plan, outcome: Outcome) -> Iterator[Plan]:
@@ -206,17 +212,15 @@ class _Worker:
     """What a worker program keeps."""
 
     explorer: Explorer
+    swift: Final = ExitStack()
 
 
 def _begin(settings: Settings) -> None:
     hush()
+    # For good: the program does nothing else.
+    _Worker.swift.enter_context(swiftly())
     _Worker.explorer = Explorer(settings)
 
 
 def _work(job: Job) -> Tally:
     return _Worker.explorer.do(job)
-
-
-def seconds_since(start: float) -> float:
-    """On the real clock: for people who wait."""
-    return time.perf_counter() - start

@@ -7,13 +7,14 @@ that is true of one machine only.
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from bench.simulator.bugs import BUGS
 from bench.simulator.explore import Settings, first_violation
 from bench.simulator.named import ORDERS
 from bench.simulator.simulate import SimulationSettings, first_failing_seed
 
-SEEDS_MAX = 100
+SEEDS_MAX: Final = 30
 
 
 def planted_bugs(
