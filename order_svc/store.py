@@ -1,7 +1,6 @@
 """Where orders are kept: one row each, in `orders`.
 
-Invariant: an order that was written reads back equal. It must never read items and addresses for a
-list.
+Invariant: an order that was written reads back equal. It must never read items for a list.
 """
 
 import json
@@ -29,19 +28,20 @@ _ORDERS: Final = sa.Table(
     sa.Column("items", sa.Text),
     sa.Column("delivery_address", sa.Text),
 )
-_SUMMARY: Final = tuple(_ORDERS.c)[:8]
+_SUMMARY: Final = (*tuple(_ORDERS.c)[:8], _ORDERS.c.delivery_address)
 
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """An order as a list shows it: `customer_id` and `total` are None for a tombstone."""
+    """An order as a list shows it, without its items. A tombstone has none of what may be None."""
 
     order_id: str
     state: State
     customer_id: str | None
     total: Money | None
+    delivery_address: Address | None
     create_time_us: int
     update_time_us: int
 
@@ -72,7 +72,8 @@ def select_summaries(connection: sa.Connection, listing: Listing) -> tuple[list[
 
 
 def _summary(row: Row) -> Summary:
-    order_id, _version, state, customer_id, currency_code, minor_units, created, updated = row
+    order_id, _version, state, customer_id, currency_code, minor_units = row[:6]
+    created, updated, address = row[6:]
     total = None
     if currency_code is not None:
         total = Money(currency_code=currency_code, minor_units=minor_units)
@@ -81,6 +82,7 @@ def _summary(row: Row) -> Summary:
         state=State(state),
         customer_id=customer_id,
         total=total,
+        delivery_address=None if address is None else _address(json.loads(address)),
         create_time_us=created,
         update_time_us=updated,
     )

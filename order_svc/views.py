@@ -49,6 +49,8 @@ def summary_message(summary: Summary) -> order_pb2.Order:
     )
     if summary.total is not None:
         _put_money(message.total, summary.total)
+    if summary.delivery_address is not None:
+        _put_address(message.delivery_address, summary.delivery_address)
     return message
 
 

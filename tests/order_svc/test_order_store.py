@@ -130,8 +130,7 @@ async def test_of_several_states_no_more_is_sorted_than_a_page_of_each(
     assert 3 == sql.count(f"LIMIT {PAGE.limit + 1}")
 
 
-async def test_a_list_does_not_read_items_or_addresses(database: Database) -> None:
+async def test_a_list_does_not_read_items(database: Database) -> None:
     sql = await database.read(lambda it: traced(it, PAGE))
     assert "customer_id" in sql
     assert "items" not in sql
-    assert "address" not in sql
