@@ -31,6 +31,9 @@ class EntityKind(StrEnum):
     DELIVERY = "delivery"
 
 
+# The state of an entity whose participant says that it cannot read it.
+UNREADABLE: Final = "UNREADABLE"
+
 UNDOS: Final[Mapping[EntityKind, str]] = MappingProxyType(
     {
         EntityKind.ORDER: "cancel_order",
@@ -56,7 +59,7 @@ class Entity:
     kind: EntityKind
     entity_id: str
     state: str
-    """As the contract names it, without its prefix: for example "CONFIRMED"."""
+    """As the contract names it, without its prefix: for example "CONFIRMED"; or UNREADABLE."""
     amount: Money | None
     """What it costs. None: a delivery, or a tombstone."""
     create_time_us: int

@@ -6,17 +6,18 @@ This module must never write, neither to the log nor at a participant.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from chassis import faults
 from chassis.clock import Clock
 from chassis.validation import INT64_MAX
 from orchestrator.audit.accounts import Case, Entity, EntityKind, Process, id_of, process_of
 from orchestrator.audit.books import Book, Books
-from orchestrator.audit.comparison import compare, orphaned
-from orchestrator.audit.finding import Finding
+from orchestrator.audit.comparison import compare, orphaned, unlisted
+from orchestrator.audit.finding import Finding, Kind
 from orchestrator.audit.progress import Progress
 from orchestrator.audit.window import Window, oldest_us, read_window, together
 from orchestrator.saga.retry import microseconds
@@ -30,6 +31,9 @@ READINGS_MAX: Final = 5
 # Of how many windows it is remembered which processes were in them: what was created just behind
 # a window is of one of these, and so nobody's orphan.
 _WINDOWS_REMEMBERED: Final = 8
+
+# How many damaged rows an audit works its way around: each takes a hundred small lists.
+DAMAGED_MAX: Final = 100
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -74,6 +78,7 @@ class Audit:
                 before_us=progress.until_us,
             )
             progress = replace(progress, position_us=first_us)
+        damage = _Damage()
         remembered: deque[frozenset[str]] = deque(maxlen=_WINDOWS_REMEMBERED)
         while not progress.finished:
             window = await read_window(
@@ -89,6 +94,7 @@ class Audit:
                 *await self._of_processes(window, overdue_us),
                 *await self._of_nobody(window, remembered),
             ]
+            findings += damage.unexplained(window, findings)
             findings.sort(key=lambda it: (it.since_us, it.process_id, it.kind))
             progress = progress.on(
                 window.before_us, window.next_width_us, window.counts(), findings
@@ -170,6 +176,42 @@ class Audit:
         asked = list(kinds)
         got = await together([self._books[it].get(id_of(it, process_id)) for it in asked])
         return {kind: it for kind, it in zip(asked, got, strict=True) if it is not None}
+
+
+class _Damage:
+    """Damaged rows: each is met by its process, which knows its id, or else by a list alone.
+
+    A process comes before what belongs to it. So of the lists that cannot be read, as many as
+    there were such processes before are explained by these.
+    """
+
+    def __init__(self) -> None:
+        self._explained: Counter[EntityKind] = Counter()
+        self._met = 0
+
+    def unexplained(self, window: Window, found: Iterable[Finding]) -> list[Finding]:
+        """What is damaged in the window beyond what was found already.
+
+        Raises:
+            faults.Unavailable: PARTICIPANT_UNAVAILABLE: it can read hardly anything.
+        """
+        for finding in found:
+            if finding.kind is Kind.ENTITY_UNREADABLE and finding.entity is not None:
+                self._explained[finding.entity] += 1
+        findings: list[Finding] = []
+        for kind in window.damaged:
+            self._met += 1
+            if self._met > DAMAGED_MAX:
+                raise faults.Unavailable(
+                    "PARTICIPANT_UNAVAILABLE",
+                    f"the {kind} service cannot read much of what it keeps; see to that first",
+                    metadata={"participant": kind.value},
+                )
+            if self._explained[kind]:
+                self._explained[kind] -= 1
+            else:
+                findings.append(unlisted(kind, window.from_us))
+        return findings
 
 
 async def _each(change: Callable[[_T], Awaitable[_R]], of: Sequence[_T]) -> list[_R]:

@@ -15,8 +15,10 @@ class Listed:
     """Entities, newest first."""
 
     entities: Sequence[Entity]
-    more: bool
+    more: bool = False
     """Whether there are more of them than were asked for."""
+    damaged: bool = False
+    """Whether the participant cannot read something of that time: then there are none here."""
 
 
 class Book(Protocol):
@@ -36,7 +38,7 @@ class Book(Protocol):
         ...
 
     async def get(self, entity_id: str) -> Entity | None:
-        """One of them. None: there is no such."""
+        """One of them; UNREADABLE, if the participant cannot read it. None: there is no such."""
         ...
 
 

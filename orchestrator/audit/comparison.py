@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, assert_never
 
-from orchestrator.audit.accounts import UNDOS, Case, Entity, EntityKind, Process, id_of
+from orchestrator.audit.accounts import (
+    UNDOS,
+    UNREADABLE,
+    Case,
+    Entity,
+    EntityKind,
+    Process,
+    id_of,
+)
 from orchestrator.audit.finding import (
     MISSING,
     OF_CANCELLED,
@@ -95,14 +103,34 @@ def orphaned(entity: Entity) -> Finding | None:
     )
 
 
+def unlisted(kind: EntityKind, time_us: int) -> Finding:
+    """What is wrong where a participant cannot list what was created at that time."""
+    return Finding(
+        kind=Kind.ENTITY_UNREADABLE,
+        severity=Severity.WARNING if kind is EntityKind.ORDER else Severity.CRITICAL,
+        expected=f"what the {kind} service was asked to keep",
+        found=UNREADABLE,
+        since_us=time_us,
+        message=(
+            f"The {kind} service cannot list what was created at this very time, and no process is "
+            f"known to be its own: a row of its database is damaged. Its log says which; put it "
+            f"right, and audit that time again."
+        ),
+    )
+
+
 def _findings(case: Case, *, now_us: int, overdue_us: int) -> Iterator[Finding]:
     process = case.process
     if process.unreadable:
         yield _unreadable(case)
         return
+    yield from _damaged(case)
+    readable = {kind: it for kind, it in case.entities.items() if it.state != UNREADABLE}
+    unread = frozenset(case.entities.keys() - readable.keys())
+    case = Case(process=process, entities=readable)
     match process.phase:
         case Phase.COMPLETED:
-            yield from _of_completed(case)
+            yield from _of_completed(case, unread)
         case Phase.CANCELLED:
             yield from _left_over(case, frozenset(EntityKind))
         case Phase.PARKED:
@@ -118,11 +146,36 @@ def _findings(case: Case, *, now_us: int, overdue_us: int) -> Iterator[Finding]:
     yield from _amounts(case)
 
 
-def _of_completed(case: Case) -> Iterator[Finding]:
+def _damaged(case: Case) -> Iterator[Finding]:
+    """What is there and cannot be read."""
+    process = case.process
+    for kind, entity in case.entities.items():
+        if entity.state != UNREADABLE or kind in process.by_hand:
+            continue
+        yield _about(
+            process,
+            kind=Kind.ENTITY_UNREADABLE,
+            entity=kind,
+            severity=Severity.WARNING if kind is EntityKind.ORDER else Severity.CRITICAL,
+            expected=COMPLETED[kind] if process.phase is Phase.COMPLETED else _OVER[kind],
+            found=UNREADABLE,
+            amount=process.total if kind is EntityKind.PAYMENT else None,
+            since_us=process.update_time_us,
+            message=(
+                f"The {kind} service cannot read the {kind} of this {process.phase} process: its "
+                f"row was changed into something that it never writes. Its log says what; put the "
+                f"row right by hand, and audit again."
+            ),
+        )
+
+
+def _of_completed(case: Case, unread: frozenset[EntityKind]) -> Iterator[Finding]:
     process = case.process
     assert process.end_time_us is not None, "what is completed has an end"
     for kind, expected in COMPLETED.items():
         entity = case.entities.get(kind)
+        if kind in unread:
+            continue
         if entity is None:
             yield _about(
                 process,
@@ -306,11 +359,13 @@ def _about(
     message: str,
     amount: Money | None = None,
     risk: Risk | None = None,
+    entity: EntityKind | None = None,
 ) -> Finding:
     return Finding(
         kind=kind,
         severity=severity,
         process_id=process.process_id,
+        entity=entity,
         order_id=id_of(EntityKind.ORDER, process.process_id),
         payment_id=id_of(EntityKind.PAYMENT, process.process_id),
         delivery_id=id_of(EntityKind.DELIVERY, process.process_id),

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     PROCESS_OVERDUE = "PROCESS_OVERDUE"
     PROCESS_PARKED = "PROCESS_PARKED"
     PROCESS_UNREADABLE = "PROCESS_UNREADABLE"
+    ENTITY_UNREADABLE = "ENTITY_UNREADABLE"
 
 
 class Severity(StrEnum):
@@ -88,6 +89,8 @@ class Finding:
     severity: Severity
     process_id: str = ""
     """Empty: no process is known."""
+    entity: EntityKind | None = None
+    """Which of the three it is about, where that is not clear from the kind."""
     order_id: str = ""
     payment_id: str = ""
     delivery_id: str = ""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from orchestrator.audit.accounts import Entity, Process, process_of
+from orchestrator.audit.accounts import Entity, EntityKind, Process, process_of
 from orchestrator.audit.books import Books
 from orchestrator.audit.progress import Counts
 from orchestrator.saga_log.protocol import ListQuery, SagaLog
@@ -36,6 +36,8 @@ class Window:
     processes: Sequence[Process]
     entities: Sequence[Entity]
     """Those of the window and of the slack behind it."""
+    damaged: Sequence[EntityKind] = ()
+    """What its participant cannot list of that window, which is then as narrow as can be."""
     next_width_us: int
     """How wide the next one should be."""
 
@@ -59,12 +61,14 @@ async def read_window(
 ) -> Window:
     """The window that begins then: of that width, or narrower where there is too much in it."""
     assert from_us < until_us, "there is something left"
+    narrowed = False
     while True:
         before_us = min(from_us + width_us, until_us)
         width_us = before_us - from_us
-        # What was created within one microsecond cannot be parted: it is read however much it is.
+        # What was created within one microsecond cannot be parted: it is read however much it is,
+        # and whatever of it cannot be.
         whole = width_us == 1
-        slack_us = min(SLACK_US, width_us)
+        slack_us = 0 if whole else min(SLACK_US, width_us)
         listed = await together(
             [
                 book.list(
@@ -75,16 +79,20 @@ async def read_window(
                 for book in books.all()
             ]
         )
-        if any(it.more for it in listed):
+        if not whole and any(it.more or it.damaged for it in listed):
             width_us //= 2
+            narrowed = True
             continue
         processes = await _processes(log, from_us, before_us, None if whole else PROCESSES_MAX)
         if processes is None:
             width_us //= 2
+            narrowed = True
             continue
         entities = [entity for it in listed for entity in it.entities]
+        # What was too wide just now would be so again.
         sparse = (
-            len(processes) <= PROCESSES_MAX // 2
+            not narrowed
+            and len(processes) <= PROCESSES_MAX // 2
             and max(len(it.entities) for it in listed) <= ENTITIES_MAX // 2
         )
         return Window(
@@ -92,6 +100,7 @@ async def read_window(
             before_us=before_us,
             processes=processes,
             entities=entities,
+            damaged=[book.kind for book, it in zip(books.all(), listed, strict=True) if it.damaged],
             next_width_us=2 * width_us if sparse else width_us,
         )
 
@@ -128,7 +137,7 @@ async def _any(log: SagaLog, books: Books, from_us: int, before_us: int) -> bool
     listed = await together(
         [book.list(from_us=from_us, before_us=before_us, limit=1) for book in books.all()]
     )
-    if any(it.entities for it in listed):
+    if any(it.entities or it.damaged for it in listed):
         return True
     query = ListQuery(limit=1, create_time_after_us=from_us, create_time_before_us=before_us)
     return bool(await log.list(query))

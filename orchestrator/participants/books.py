@@ -20,7 +20,7 @@ from oms.common.v1 import money_pb2
 from oms.delivery.v1 import delivery_pb2, delivery_service_pb2, delivery_service_pb2_grpc
 from oms.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from oms.payment.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
-from orchestrator.audit.accounts import Entity, EntityKind
+from orchestrator.audit.accounts import UNREADABLE, Entity, EntityKind
 from orchestrator.audit.books import Books, Listed
 from orchestrator.placed_order import Money
 
@@ -28,6 +28,12 @@ CALL_SECONDS: Final = 5.0
 TRIES_MAX: Final = 2
 OUTSTANDING_MAX: Final = 16
 PAGE_SIZE_MAX: Final = 1_000
+
+# What a server of whatever make answers where it fails over what it keeps.
+_DAMAGED: Final = frozenset(
+    {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS}
+)
+_EPOCH: Final = Timestamp()
 
 AnswerT = TypeVar("AnswerT")
 
@@ -51,6 +57,17 @@ class ParticipantBook(ABC):
 
     async def list(self, *, from_us: int, before_us: int, limit: int | None) -> Listed:
         """The newest of what was created from then on and before then; None: all of it."""
+        try:
+            return await self._list(from_us, before_us, limit)
+        except _Damaged as damaged:
+            try:
+                # Can it list anything? Nothing is as old as that.
+                await self._page(_EPOCH, _EPOCH, page_size=1, page_token="")
+            except _Damaged:
+                raise self._away(damaged.code) from None
+            return Listed(entities=(), damaged=True)
+
+    async def _list(self, from_us: int, before_us: int, limit: int | None) -> Listed:
         found: list[Entity] = []
         token = ""
         while True:
@@ -63,11 +80,20 @@ class ParticipantBook(ABC):
                 return Listed(entities=found, more=bool(token))
 
     async def get(self, entity_id: str) -> Entity | None:
-        """One of them. None: there is no such."""
+        """One of them; UNREADABLE, if the participant cannot read it. None: there is no such."""
         try:
             return await self._one(entity_id)
         except _NotThere:
             return None
+        except _Damaged:
+            return Entity(
+                kind=self.kind,
+                entity_id=entity_id,
+                state=UNREADABLE,
+                amount=None,
+                create_time_us=0,
+                update_time_us=0,
+            )
 
     @abstractmethod
     async def _page(
@@ -84,6 +110,7 @@ class ParticipantBook(ABC):
 
         Raises:
             _NotThere: There is no such.
+            _Damaged: The participant fails over what it keeps.
             faults.Unavailable: The participant does not answer.
         """
         async with self._room:
@@ -93,6 +120,8 @@ class ParticipantBook(ABC):
                 except grpc.aio.AioRpcError as error:
                     if error.code() is grpc.StatusCode.NOT_FOUND:
                         raise _NotThere from None
+                    if error.code() in _DAMAGED:
+                        raise _Damaged(error.code()) from None
                     if not tries_left or error.code() is not grpc.StatusCode.UNAVAILABLE:
                         raise self._away(error.code()) from None
         raise AssertionError("the last try returns or raises")
@@ -201,6 +230,14 @@ class DeliveryBook(ParticipantBook):
 
 class _NotThere(Exception):  # noqa: N818 - says what is
     """There is no such entity."""
+
+
+class _Damaged(Exception):  # noqa: N818 - says what is
+    """The participant fails over what it keeps."""
+
+    def __init__(self, code: grpc.StatusCode) -> None:
+        super().__init__(code.name)
+        self.code = code
 
 
 def _order(order: order_pb2.Order) -> Entity:

@@ -1,6 +1,11 @@
 """AuditOrderProcesses in front of the three real participants."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+import structlog
 
 from oms.common.v1.money_pb2 import Money
 from oms.delivery.v1 import delivery_service_pb2 as delivery_pb
@@ -139,6 +144,43 @@ async def test_a_payment_of_a_cancelled_process_that_is_captured_is_found(
     assert processes["undeliverable"].process_id == finding.process_id
     assert ("CONFIRMED", usd(2_500)) == (finding.found, finding.amount)
     assert {"USD": (0, 2_500)} == audited.money_at_risk
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Without the log of what fails by intention, which takes longer than all the rest."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_rows_that_a_participant_cannot_read_blind_nobody_to_the_others(
+    folder: Path, town: Town, office: Office
+) -> None:
+    processes = await mixed(office)
+    behind = payment_pb.CreatePaymentRequest(
+        payment_id="pay_behind", order_id="ord_x", amount=usd(700), payment_method="pm_card_visa"
+    )
+    await town.payment.CreatePayment(behind, timeout=PATIENCE_SECONDS)
+    damage = "UPDATE payments SET state = 'CONFIRMED', cancel_requested = 1 WHERE payment_id = ?"
+    for payment_id in (processes["undeliverable"].payment_id, "pay_behind"):
+        corrupt(folder, "payment", damage, payment_id)
+    corrupt(
+        folder,
+        "delivery",
+        "UPDATE deliveries SET state = 'ASSIGNED' WHERE delivery_id = ?",
+        processes["returned"].delivery_id,
+    )
+
+    audited = await audit(office)
+
+    assert ["DELIVERY_OF_CANCELLED", *["ENTITY_UNREADABLE"] * 2] == audited.kinds
+    known, unknown = (it for it in audited.findings if kind_of(it) == "ENTITY_UNREADABLE")
+    assert processes["undeliverable"].process_id == known.process_id
+    assert "" == unknown.process_id
+    assert "payment service" in unknown.message
+    assert 6 == audited.summary.counts.processes
 
 
 async def test_a_delivery_left_assigned_is_found(folder: Path, office: Office) -> None:

@@ -267,6 +267,21 @@ def test_an_entity_that_nobody_knows_is_found_exactly_while_it_stands_for_someth
                 assert "" == finding.process_id
 
 
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("kind", EntityKind)
+def test_what_a_participant_cannot_read_is_found_as_that_alone(
+    phase: Phase, kind: EntityKind
+) -> None:
+    right = {EntityKind.ORDER: "CONFIRMED", EntityKind.PAYMENT: "CONFIRMED"}
+    entities = {it: entity(it, right.get(it, "ASSIGNED")) for it in EntityKind}
+    entities = entities if phase is Phase.COMPLETED else {}
+    entities[kind] = entity(kind, "UNREADABLE", None)
+    beside = {Kind.PROCESS_PARKED} if phase is Phase.PARKED else set()
+    assert {Kind.ENTITY_UNREADABLE} | beside == kinds(process(phase, cancelled=EVERY), entities)
+    seen_to = process(phase, by_hand=EVERY)
+    assert beside == kinds(seen_to, entities)
+
+
 def test_every_finding_says_what_to_do() -> None:
     for phase in Phase:
         for entities in combinations():

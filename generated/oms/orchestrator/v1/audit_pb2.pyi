@@ -61,6 +61,10 @@ class _AuditFindingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Audi
     """The process is PARKED: known, and waiting for a person."""
     AUDIT_FINDING_KIND_PROCESS_UNREADABLE: _AuditFindingKind.ValueType  # 16
     """The history of the process cannot be read, so nothing can be compared with it."""
+    AUDIT_FINDING_KIND_ENTITY_UNREADABLE: _AuditFindingKind.ValueType  # 17
+    """A participant cannot read what it keeps of an order, a payment or a delivery: its row is damaged. Without ids: nor can it
+    list what was created at that time, and no process in the audit's range is known to be its own.
+    """
 
 class AuditFindingKind(_AuditFindingKind, metaclass=_AuditFindingKindEnumTypeWrapper):
     """What an audit finds."""
@@ -99,6 +103,10 @@ AUDIT_FINDING_KIND_PROCESS_PARKED: AuditFindingKind.ValueType  # 15
 """The process is PARKED: known, and waiting for a person."""
 AUDIT_FINDING_KIND_PROCESS_UNREADABLE: AuditFindingKind.ValueType  # 16
 """The history of the process cannot be read, so nothing can be compared with it."""
+AUDIT_FINDING_KIND_ENTITY_UNREADABLE: AuditFindingKind.ValueType  # 17
+"""A participant cannot read what it keeps of an order, a payment or a delivery: its row is damaged. Without ids: nor can it
+list what was created at that time, and no process in the audit's range is known to be its own.
+"""
 Global___AuditFindingKind: _TypeAlias = AuditFindingKind  # noqa: Y015
 
 class _AuditSeverity:
