@@ -93,7 +93,9 @@ class Fleet:
             weather.calm()
 
     async def idle(self) -> None:
-        """Waits until nothing is on any road."""
+        """Has what is on the roads arrive, and waits until nothing is."""
+        for road in self.roads.values():
+            road.hurry()
         await asyncio.gather(*(road.idle() for road in self.roads.values()))
 
     def struck(self) -> Counter[Fault]:

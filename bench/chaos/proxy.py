@@ -8,6 +8,7 @@ only.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -63,6 +64,7 @@ class Proxy(grpc.GenericRpcHandler):
         self._weather = weather
         self._snags: list[Snag] = []
         self._carrying: set[asyncio.Task[_Reply]] = set()
+        self._hurried = asyncio.Event()
         self._channel = grpc.aio.insecure_channel(
             target,
             options=[
@@ -106,6 +108,10 @@ class Proxy(grpc.GenericRpcHandler):
         await asyncio.gather(*carrying, return_exceptions=True)
         await self._server.stop(None)
         await self._channel.close()
+
+    def hurry(self) -> None:
+        """Has what is to be seen again, or late, be seen now, and from now on at once."""
+        self._hurried.set()
 
     async def idle(self) -> None:
         """Waits until nothing is on its way any more."""
@@ -201,7 +207,9 @@ class Proxy(grpc.GenericRpcHandler):
         return replies[0]
 
     async def _echo(self, passage: Passage, seconds: float) -> _Reply:
-        await asyncio.sleep(seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
         return await self._forward(passage)
 
     async def _forward(self, passage: Passage) -> _Reply:

@@ -40,7 +40,7 @@ SHARES: Final[Mapping[Fault, float]] = MappingProxyType(
 # Longer than an attempt of the runs may take: some calls arrive when they were given up and undone.
 DELAY_SECONDS_MAX: Final = 3.0
 # Long enough that a process is mostly over, or undone, when what is left of its calls arrives.
-LATE_SECONDS_MAX: Final = 6.0
+LATE_SECONDS_MAX: Final = 12.0
 # What a caller may be told of a call that was carried out: all of them leave it in the dark.
 LOST_CODES: Final = (
     grpc.StatusCode.UNAVAILABLE,

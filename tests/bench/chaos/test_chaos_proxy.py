@@ -130,6 +130,16 @@ async def test_a_request_that_was_given_up_reaches_the_server_all_the_same(
     assert participant.seen.empty()
 
 
+async def test_what_is_to_arrive_late_arrives_at_once_when_hurried(
+    proxy: Proxy, method: Any, participant: Participant
+) -> None:
+    proxy.lay(Late(seconds=3_600))
+    assert grpc.StatusCode.UNAVAILABLE is await method(b"pay").code()
+    assert participant.seen.empty()
+    proxy.hurry()
+    assert b"pay" == await participant.seen.get()
+
+
 async def test_a_delayed_request_arrives_although_its_caller_has_left(
     proxy: Proxy, method: Any, participant: Participant
 ) -> None:
