@@ -29,6 +29,37 @@ from oms.orchestrator.v1.order_process_admin_service_pb2 import (
 CALL_SECONDS: Final = 300.0
 OVERDUE_SECONDS_MAX: Final = 31_536_000
 
+HELP: Final = """
+Compares the saga log with what the three participants keep.
+
+Finds payments, orders and deliveries that no process knows, what is left of
+cancelled orders, amounts that differ, what completed orders lack, and
+processes that nobody moves on; lists what is PARKED; and adds up the money
+that nobody answers for. It changes nothing, may run while orders do, and
+reports nothing that is merely under way. What each finding means and what
+to do about it: docs/audit.md.
+
+With --json each page is one line; the last one has the summary.
+
+An audit that breaks off, because a participant is down, says how to go on.
+
+For example:
+
+  oms audit
+  oms audit --since 2026-11-23T00:00 --until 2026-11-24T00:00
+  oms audit --resume TOKEN
+  oms audit --json | jq -c '.findings[]'
+  oms audit --json | tail -n 1 | jq .summary.money_at_risk
+
+Exit codes:
+
+  0  everything agrees
+  4  everything agrees, but something is PARKED
+  6  something is wrong
+  2  bad input
+  1  anything else: the audit did not come to its end
+"""
+
 
 def audit(
     ctx: typer.Context,
@@ -62,35 +93,7 @@ def audit(
     ] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Compares the saga log with what the three participants keep.
-
-    Finds payments, orders and deliveries that no process knows, what is left of
-    cancelled orders, amounts that differ, what completed orders lack, and
-    processes that nobody moves on; lists what is PARKED; and adds up the money
-    that nobody answers for. It changes nothing, may run while orders do, and
-    reports nothing that is merely under way. What each finding means and what
-    to do about it: docs/audit.md.
-
-    With --json each page is one line; the last one has the summary.
-
-    An audit that breaks off, because a participant is down, says how to go on.
-
-    For example:
-
-      oms audit
-      oms audit --since 2026-11-23T00:00 --until 2026-11-24T00:00
-      oms audit --resume TOKEN
-      oms audit --json | jq -c '.findings[]'
-      oms audit --json | tail -n 1 | jq .summary.money_at_risk
-
-    Exit codes:
-
-      0  everything agrees
-      4  everything agrees, but something is PARKED
-      6  something is wrong
-      2  bad input
-      1  anything else: the audit did not come to its end
-    """
+    """Compares the saga log with what the three participants keep."""
     terminal = Terminal.open(as_json=as_json)
     report = Report(kept_max=limit)
     with terminal.reporting():

@@ -32,7 +32,7 @@ def build() -> typer.Typer:
     app.add_typer(_serve(), name="serve")
     app.command("demo", help=demo.HELP)(demo.demo)
 
-    app.command("audit")(audit.audit)
+    app.command("audit", help=audit.HELP)(audit.audit)
 
     for name, text in (
         ("explore", instruments.EXPLORE_HELP),
