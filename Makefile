@@ -35,8 +35,9 @@ demo: $(READY) ## a delivered, a declined and an undeliverable order, from start
 run: $(READY) ## the four services in the foreground, data in var/; Ctrl-C drains them
 	@$(BIN)/oms up
 
+# A file is one worker's, so that what its tests share is made once.
 test: $(READY) ## every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 PROTOS := $(sort $(shell find protos -name '*.proto'))
 SERVICE_PROTOS := $(filter %_service.proto,$(PROTOS))
