@@ -20,6 +20,9 @@ from bench.chaos.weather import SHARES, Fault
 
 OPTIONS = Options(orders=120, seed=20, kills=8, pauses=2, concurrency=32)
 
+# The run is short; the machine may be slow.
+pytestmark = pytest.mark.timeout(300)
+
 Statement = tuple[str, Sequence[object]]
 
 
