@@ -28,7 +28,7 @@ PROGRAM: Final = "python -m bench.simulator"
 def main(argv: Sequence[str]) -> int:
     """Runs a command; gives the exit code."""
     options = _parser().parse_args(argv)
-    hush()
+    hush(for_good=True)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         with swiftly():

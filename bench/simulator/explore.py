@@ -216,7 +216,7 @@ class _Worker:
 
 
 def _begin(settings: Settings) -> None:
-    hush()
+    hush(for_good=True)
     # For good: the program does nothing else.
     _Worker.swift.enter_context(swiftly())
     _Worker.explorer = Explorer(settings)

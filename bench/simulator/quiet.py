@@ -26,12 +26,12 @@ heard: Final[list[str]] = []
 """Defects since somebody last looked."""
 
 
-def hush() -> None:
-    """Has this program log nothing more."""
+def hush(*, for_good: bool) -> None:
+    """Has this program log nothing more; for good, it costs even less."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(40),
         processors=[_hear],
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
 
 

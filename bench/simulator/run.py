@@ -82,7 +82,7 @@ class Player:
         stage = Stage(self._world, scenario, scheduler, loop)
         if traced:
             stage.trace = []
-        end = _End(stage)
+        end = End(stage)
         stage.start_first()
         stage.desk.place(1, scenario)
         complaints = []
@@ -106,7 +106,7 @@ class Player:
         )
 
 
-class _End:
+class End:
     """Says when a run is over, and has happen what happens only then."""
 
     def __init__(self, stage: Stage) -> None:

@@ -129,7 +129,7 @@ def simulate(
         progress(len(digests), len(seeds))
 
     if workers <= 1:
-        _begin(settings)
+        _keep(settings)
         for seed in seeds:
             take(_work(seed))
     else:
@@ -151,7 +151,11 @@ class _Worker:
 
 
 def _begin(settings: SimulationSettings) -> None:
-    quiet.hush()
+    quiet.hush(for_good=True)
+    _keep(settings)
+
+
+def _keep(settings: SimulationSettings) -> None:
     _Worker.settings = settings
     _Worker.world = load_world(settings.world)
 

@@ -1,6 +1,6 @@
 """The saga of three steps as a world of its own: what docs/simulation.md shows.
 
-    python -m bench.simulator explore --world tests.bench.simulator.journey_world:journey
+python -m bench.simulator explore --world tests.bench.simulator.journey_world:journey
 """
 
 from bench.simulator.effects import effects_world
