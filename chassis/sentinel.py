@@ -17,6 +17,9 @@ from chassis.storage_health import StorageHealth
 
 # How often a database is looked after: its files, and, while it is in trouble, whether it works.
 LOOK_SECONDS: Final = 0.5
+# How long a server goes on whose store is lost. Nothing that runs can be stored any more; this is
+# for the answers that say so.
+LOST_SECONDS: Final = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -57,9 +60,9 @@ async def serve_guarded(
 
     Raises:
         WriterDied: `failed` returned; the server has drained.
-        CannotGoOn: A store is lost; the server has drained.
+        CannotGoOn: A store is lost; the server has stopped, without waiting for what runs.
     """
-    stop = asyncio.Event()
+    stop, at_once = asyncio.Event(), asyncio.Event()
     died = False
 
     async def watch_writer() -> None:
@@ -71,11 +74,11 @@ async def serve_guarded(
     rescues = _Rescues(stores)
     watches = [
         asyncio.create_task(watch_writer()),
-        asyncio.create_task(_tell(server, stores, rescues, stop)),
+        asyncio.create_task(_tell(server, stores, rescues, stop, at_once)),
         *(asyncio.create_task(_tend(store, look_seconds)) for store in stores),
     ]
     try:
-        await serve(server, on_drain=on_drain, stop=stop)
+        await serve(server, on_drain=on_drain, stop=stop, stop_at_once=at_once)
     finally:
         await _end(watches)
         advice = await rescues.ended()
@@ -109,7 +112,11 @@ class _Rescues:
 
 
 async def _tell(
-    server: Server, stores: Sequence[Store], rescues: _Rescues, stop: asyncio.Event
+    server: Server,
+    stores: Sequence[Store],
+    rescues: _Rescues,
+    stop: asyncio.Event,
+    at_once: asyncio.Event,
 ) -> None:
     """Has the server's health follow the stores', and stops it when one of them is lost."""
     changed = asyncio.Event()
@@ -117,8 +124,9 @@ async def _tell(
     await server.started.wait()
     while True:
         changed.clear()
-        if rescues.begin():
+        if rescues.begin() and not stop.is_set():
             stop.set()
+            asyncio.get_running_loop().call_later(LOST_SECONDS, at_once.set)
         server.set_serving(all(it.health.well for it in stores))
         await changed.wait()
 

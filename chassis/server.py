@@ -212,13 +212,14 @@ async def serve(
     *,
     on_drain: Callable[[], Awaitable[None]] | None = None,
     stop: asyncio.Event | None = None,
+    stop_at_once: asyncio.Event | None = None,
 ) -> None:
     """Starts the server and serves until SIGTERM, SIGINT or `stop`; then drains it.
 
-    A signal during the drain stops at once.
+    A signal during the drain stops at once, and so does `stop_at_once`.
     """
     told = asyncio.Event() if stop is None else stop
-    at_once = asyncio.Event()
+    at_once = asyncio.Event() if stop_at_once is None else stop_at_once
 
     def on_signal() -> None:
         (at_once if told.is_set() else told).set()
