@@ -260,8 +260,12 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         match state.phase:
             case Phase.RUNNING:
                 return state.cancel is None
-            case Phase.COMPENSATING | Phase.CANCELLED | Phase.PARKED:
+            case Phase.COMPENSATING | Phase.CANCELLED:
                 return False
+            case Phase.PARKED:
+                assert state.parking is not None, "what is parked says why"
+                # Parked before it turned back: once it is retried it would go forward again.
+                return state.parking.phase is Phase.RUNNING and state.cancel is None
             case Phase.COMPLETED:
                 assert state.end_time_us is not None, "what is settled has an end"
                 if self._clock.now_us() - state.end_time_us > self._return_window_us:
