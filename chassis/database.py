@@ -27,6 +27,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from chassis import faults
 from chassis.migrations import DatabaseNewer, migrate
 from chassis.server import CannotStart, CannotStartYet
+from chassis.settings import redacted
 from chassis.statements import run
 from chassis.storage_files import StorageFiles, damaged
 from chassis.storage_health import Kind, Side, StorageHealth, kind_of, with_health
@@ -95,8 +96,7 @@ class Database:
                 undo.callback(files.close)
                 engine, read_engine = _sqlite_engines(parsed)
             else:
-                engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True)
-                read_engine = engine
+                engine = read_engine = _server_engine(parsed, name)
             undo.callback(engine.dispose)
             undo.callback(read_engine.dispose)
             try:
@@ -204,7 +204,7 @@ def _parse(url: str, name: str) -> URL:
         parsed.get_dialect()
     except sqlalchemy.exc.ArgumentError as error:
         raise CannotStart(
-            f"{name} database: {url!r} is not a database URL; "
+            f"{name} database: {redacted(url)!r} is not a database URL; "
             "write sqlite:///var/file.db or postgresql://host/database"
         ) from error
     return parsed
@@ -279,6 +279,16 @@ def _sqlite_engines(url: URL) -> tuple[sqlalchemy.Engine, sqlalchemy.Engine]:
     writing = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
     reading = _sqlite_engine(url, begin="BEGIN", more_pragmas=("query_only=ON",))
     return writing, reading
+
+
+def _server_engine(url: URL, name: str) -> sqlalchemy.Engine:
+    try:
+        return sqlalchemy.create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise CannotStart(
+            f"{name} database {_shown(url)}: the driver {error.name} is not installed; "
+            "install it, or take a SQLite file"
+        ) from error
 
 
 def _sqlite_engine(

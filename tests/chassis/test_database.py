@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -171,6 +172,21 @@ def test_a_database_that_would_not_last_is_refused(url: str) -> None:
 def test_what_is_no_database_url_is_refused(url: str) -> None:
     with pytest.raises(CannotStart, match="is not a database URL"):
         open_at(url)
+
+
+def test_a_password_in_what_is_no_database_url_is_not_shown() -> None:
+    with pytest.raises(CannotStart, match="is not a database URL") as caught:
+        open_at("postgresql+nosuchdriver://user:s3cret@host/words")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_database_whose_driver_is_not_installed_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(CannotStart, match="the driver psycopg is not installed") as caught:
+        open_at("postgresql+psycopg://user:s3cret@host/words")
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_a_reader_neither_waits_for_a_writer_nor_sees_what_is_not_committed(
