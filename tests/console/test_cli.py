@@ -23,10 +23,14 @@ def paths(group: typer.core.TyperGroup, *before: str) -> Iterator[tuple[str, ...
             yield (*before, name)
 
 
+# They become another program, which explains itself.
+BECOMING = {"serve", "explore", "simulate"}
+
+
 def commands() -> list[tuple[str, ...]]:
     group = typer.main.get_command(build())
     assert isinstance(group, typer.core.TyperGroup)
-    return [path for path in paths(group) if path[0] != "serve"]
+    return [path for path in paths(group) if path[0] not in BECOMING]
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
@@ -36,6 +40,12 @@ def test_every_command_teaches_with_examples_and_exit_codes(command: tuple[str, 
     assert f"  oms {' '.join(command)}" in ran.out
     for word in ("For example:", "Exit codes", "--json"):
         assert word in ran.out
+
+
+@pytest.mark.parametrize("name", ["explore", "simulate"])
+def test_a_command_that_would_take_the_place_of_the_tests_is_stopped(name: str) -> None:
+    with pytest.raises(AssertionError, match="in place of the tests"):
+        oms(name, "--help")
 
 
 def test_without_a_command_it_says_which_there_are() -> None:

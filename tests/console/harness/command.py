@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from typer.testing import CliRunner
 
@@ -33,8 +34,14 @@ class Ran:
 
 
 def oms(*arguments: str, typed: str | None = None, environ: Mapping[str, str] | None = None) -> Ran:
-    """Runs a command in this process, without a terminal."""
-    result = CliRunner().invoke(build(), list(arguments), input=typed, env=environ or {})
+    """Runs a command in this process, without a terminal.
+
+    A command that becomes another program is an error: it would go on in place of the tests, and
+    end them as if they had passed.
+    """
+    never = AssertionError(f"oms {' '.join(arguments)} would go on in place of the tests")
+    with mock.patch("os.execv", side_effect=never):
+        result = CliRunner().invoke(build(), list(arguments), input=typed, env=environ or {})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Ran(result.exit_code, result.stdout, result.stderr)
