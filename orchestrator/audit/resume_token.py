@@ -8,7 +8,7 @@ on what a caller sent.
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+import re
 from typing import Final, Never
 
 from chassis.faults import Invalid, Violation
@@ -21,6 +21,9 @@ _VERSION: Final = 1
 # All currencies there are, with the largest sums, fit into it.
 _LENGTH_MAX: Final = 64 * 1024
 _OVERDUE_SECONDS_MAX: Final = 31_536_000
+# In the year 5138: a time up to then, and twice as long as that, can be told on the wire.
+_TIME_US_MAX: Final = 100_000_000_000_000_000
+_CURRENCY_CODE: Final = re.compile(r"[A-Z]{3}")
 
 
 def encode(progress: Progress) -> str:
@@ -67,7 +70,7 @@ def _progress(content: object) -> Progress:
     if version != _VERSION:
         raise ValueError("another version")
     created_from_us, created_before_us, overdue_seconds = asked
-    until_us, position_us, width_us = _numbers(place, 3)
+    until_us, position_us, width_us = _numbers(place, 3, high=_TIME_US_MAX)
     processes, orders, payments, deliveries = _numbers(counted, 4)
     [overdue_seconds] = _numbers([overdue_seconds], 1)
     [wrong] = _numbers([wrong], 1)
@@ -87,23 +90,30 @@ def _progress(content: object) -> Progress:
                 processes=processes, orders=orders, payments=payments, deliveries=deliveries
             ),
             kinds={Kind(kind): _numbers([count], 1)[0] for kind, count in kinds.items()},
-            at_risk={code: _at_risk(_numbers(sums, 4)) for code, sums in at_risk.items()},
+            at_risk={_currency_code(code): _at_risk(sums) for code, sums in at_risk.items()},
             wrong=bool(wrong),
         ),
     )
 
 
-def _at_risk(sums: Sequence[int]) -> AtRisk:
-    held, captured, payments, oldest_since_us = sums
+def _currency_code(code: str) -> str:
+    if not _CURRENCY_CODE.fullmatch(code):
+        raise ValueError("not a currency code")
+    return code
+
+
+def _at_risk(sums: object) -> AtRisk:
+    held, captured, payments, oldest_since_us = _numbers(sums, 4)
+    _numbers([oldest_since_us], 1, high=_TIME_US_MAX)
     return AtRisk(held=held, captured=captured, payments=payments, oldest_since_us=oldest_since_us)
 
 
-def _numbers(values: object, count: int) -> list[int]:
+def _numbers(values: object, count: int, *, high: int = INT64_MAX) -> list[int]:
     if not isinstance(values, list) or len(values) != count:
         raise TypeError("not as many numbers")
     for value in values:
         # JSON's true is no number, though Python's is.
-        if type(value) is not int or not 0 <= value <= INT64_MAX:
+        if type(value) is not int or not 0 <= value <= high:
             raise TypeError("not a number")
     return values
 
