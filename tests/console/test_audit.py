@@ -1,8 +1,5 @@
 """`oms audit`: pages, the report, exit codes, and going on."""
 
-from collections import deque
-from collections.abc import Iterator
-
 import grpc
 import pytest
 
@@ -21,30 +18,9 @@ DOWN = Fault(
 )
 
 
-class AuditedOrchestrator(FakeOrchestrator):
-    """One whose audits are scripted: the pages of each call, and the fault that it ends with."""
-
-    def __init__(self) -> None:
-        self.script: deque[list[pb.AuditOrderProcessesResponse | Fault]] = deque()
-        super().__init__()
-
-    def AuditOrderProcesses(  # noqa: N802 - the contract's name
-        self, request: pb.AuditOrderProcessesRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.AuditOrderProcessesResponse]:
-        self._called("AuditOrderProcesses", request, context)
-        for page in self.script.popleft():
-            if isinstance(page, Fault):
-                self._abort(context, page)
-            else:
-                yield page
-
-
 @pytest.fixture
-def audited(monkeypatch: pytest.MonkeyPatch) -> Iterator[AuditedOrchestrator]:
-    fake = AuditedOrchestrator()
-    monkeypatch.setenv("OMS_TARGET", fake.target)
-    yield fake
-    fake.stop()
+def audited(orchestrator: FakeOrchestrator) -> FakeOrchestrator:
+    return orchestrator
 
 
 def finding(number: int, *, parked: bool = False) -> audit_pb2.AuditFinding:
@@ -100,7 +76,7 @@ def last(
 WRONG = last(audit_pb2.AUDIT_FINDING_KIND_ORPHAN_PAYMENT, wrong=True)
 
 
-def requests(audited: AuditedOrchestrator) -> list[pb.AuditOrderProcessesRequest]:
+def requests(audited: FakeOrchestrator) -> list[pb.AuditOrderProcessesRequest]:
     asked = []
     for request in audited.requests["AuditOrderProcesses"]:
         assert isinstance(request, pb.AuditOrderProcessesRequest)
@@ -108,8 +84,8 @@ def requests(audited: AuditedOrchestrator) -> list[pb.AuditOrderProcessesRequest
     return asked
 
 
-def test_where_all_agree_it_says_so(audited: AuditedOrchestrator) -> None:
-    audited.script.append([page("a"), page("b", processes=1), last()])
+def test_where_all_agree_it_says_so(audited: FakeOrchestrator) -> None:
+    audited.audits.append([page("a"), page("b", processes=1), last()])
     ran = oms("audit")
     assert Exit.DONE is ran.exit
     assert "Audited 1 process, 1 order, 2 payments and 1 delivery.\n" in ran.out
@@ -117,9 +93,9 @@ def test_where_all_agree_it_says_so(audited: AuditedOrchestrator) -> None:
 
 
 def test_findings_are_shown_oldest_first_with_what_to_do_and_the_money_at_risk(
-    audited: AuditedOrchestrator,
+    audited: FakeOrchestrator,
 ) -> None:
-    audited.script.append([page("a", finding(60_000)), page("b", finding(30_000)), WRONG])
+    audited.audits.append([page("a", finding(60_000)), page("b", finding(30_000)), WRONG])
     ran = oms("audit")
     assert Exit.WRONG is ran.exit
     lines = ran.out.splitlines()
@@ -131,25 +107,25 @@ def test_findings_are_shown_oldest_first_with_what_to_do_and_the_money_at_risk(
 
 
 def test_what_is_parked_and_not_wrong_has_an_exit_code_of_its_own(
-    audited: AuditedOrchestrator,
+    audited: FakeOrchestrator,
 ) -> None:
     parked = last(audit_pb2.AUDIT_FINDING_KIND_PROCESS_PARKED)
-    audited.script.append([page("a", finding(1, parked=True)), parked])
+    audited.audits.append([page("a", finding(1, parked=True)), parked])
     ran = oms("audit")
     assert Exit.PARKED is ran.exit
     assert "waits for a person" in ran.out
 
 
-def test_of_very_many_findings_the_oldest_are_shown(audited: AuditedOrchestrator) -> None:
-    audited.script.append([page("a", *(finding(number) for number in range(50))), WRONG])
+def test_of_very_many_findings_the_oldest_are_shown(audited: FakeOrchestrator) -> None:
+    audited.audits.append([page("a", *(finding(number) for number in range(50))), WRONG])
     ran = oms("audit", "--limit", "3")
     assert "pay_2" in ran.out
     assert "pay_3 " not in ran.out
     assert "… and 47 more, which are younger" in ran.out
 
 
-def test_in_json_each_page_is_a_line(audited: AuditedOrchestrator) -> None:
-    audited.script.append([page("a"), page("b", finding(1)), WRONG])
+def test_in_json_each_page_is_a_line(audited: FakeOrchestrator) -> None:
+    audited.audits.append([page("a"), page("b", finding(1)), WRONG])
     ran = oms("audit", "--json")
     assert Exit.WRONG is ran.exit
     first, second, end = ran.json_lines
@@ -160,9 +136,9 @@ def test_in_json_each_page_is_a_line(audited: AuditedOrchestrator) -> None:
 
 
 def test_an_audit_that_breaks_off_shows_what_it_found_and_how_to_go_on(
-    audited: AuditedOrchestrator,
+    audited: FakeOrchestrator,
 ) -> None:
-    audited.script.append([page("a"), page("b", finding(1)), DOWN])
+    audited.audits.append([page("a"), page("b", finding(1)), DOWN])
     ran = oms("audit")
     assert Exit.FAILED is ran.exit
     assert "pay_1" in ran.out
@@ -170,19 +146,19 @@ def test_an_audit_that_breaks_off_shows_what_it_found_and_how_to_go_on(
     assert "To go on with it: oms audit --resume b\n" in ran.err
 
 
-def test_an_audit_goes_on_from_a_token(audited: AuditedOrchestrator) -> None:
-    audited.script.append([page("b"), last()])
+def test_an_audit_goes_on_from_a_token(audited: FakeOrchestrator) -> None:
+    audited.audits.append([page("b"), last()])
     assert Exit.DONE is oms("audit", "--resume", "b").exit
     (request,) = requests(audited)
     assert pb.AuditOrderProcessesRequest(resume_token="b") == request
 
 
 def test_an_audit_that_outlasts_one_call_goes_on_with_another(
-    audited: AuditedOrchestrator,
+    audited: FakeOrchestrator,
 ) -> None:
     out_of_time = Fault(code=grpc.StatusCode.DEADLINE_EXCEEDED)
-    audited.script.append([page("a"), page("b", finding(1)), out_of_time])
-    audited.script.append([page("b"), page("c", finding(2)), WRONG])
+    audited.audits.append([page("a"), page("b", finding(1)), out_of_time])
+    audited.audits.append([page("b"), page("c", finding(2)), WRONG])
     ran = oms("audit", "--since", "2026-11-23", "--json")
     assert Exit.WRONG is ran.exit
     first, second = requests(audited)
@@ -190,16 +166,16 @@ def test_an_audit_that_outlasts_one_call_goes_on_with_another(
     assert pb.AuditOrderProcessesRequest(resume_token="b") == second
 
 
-def test_an_audit_that_gets_nowhere_is_given_up(audited: AuditedOrchestrator) -> None:
+def test_an_audit_that_gets_nowhere_is_given_up(audited: FakeOrchestrator) -> None:
     out_of_time = Fault(code=grpc.StatusCode.DEADLINE_EXCEEDED)
-    audited.script.append([page("a"), out_of_time])
-    audited.script.append([page("a"), out_of_time])
+    audited.audits.append([page("a"), out_of_time])
+    audited.audits.append([page("a"), out_of_time])
     assert Exit.FAILED is oms("audit").exit
     assert 2 == len(requests(audited))
 
 
-def test_the_range_and_the_patience_are_passed_on(audited: AuditedOrchestrator) -> None:
-    audited.script.append([last()])
+def test_the_range_and_the_patience_are_passed_on(audited: FakeOrchestrator) -> None:
+    audited.audits.append([last()])
     oms("audit", "--since", "2026-11-23T05:00", "--until", "2026-11-24", "--overdue", "60")
     (request,) = requests(audited)
     assert 1795410000 == request.create_time_after.seconds
@@ -207,19 +183,19 @@ def test_the_range_and_the_patience_are_passed_on(audited: AuditedOrchestrator) 
     assert 60 == request.overdue_seconds
 
 
-def test_what_cannot_be_read_is_bad_input(audited: AuditedOrchestrator) -> None:
+def test_what_cannot_be_read_is_bad_input(audited: FakeOrchestrator) -> None:
     assert Exit.BAD_INPUT is oms("audit", "--since", "yesterday").exit
-    audited.script.append([invalid(("resume_token", "must be the resume_token of a page"))])
+    audited.audits.append([invalid(("resume_token", "must be the resume_token of a page"))])
     ran = oms("audit", "--resume", "nonsense")
     assert Exit.BAD_INPUT is ran.exit
     assert "resume_token" in ran.err
 
 
-def test_text_of_the_server_cannot_steer_the_terminal(audited: AuditedOrchestrator) -> None:
+def test_text_of_the_server_cannot_steer_the_terminal(audited: FakeOrchestrator) -> None:
     evil = finding(1)
     evil.message = "\x1b[2Jgone [bold]"
     evil.found = "\x1b]0;title"
-    audited.script.append([page("a", evil), WRONG])
+    audited.audits.append([page("a", evil), WRONG])
     ran = oms("audit")
     assert "\x1b" not in ran.out
     assert "[bold]" in ran.out

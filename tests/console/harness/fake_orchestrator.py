@@ -59,6 +59,7 @@ class FakeOrchestrator(OrderProcessServiceServicer, OrderProcessAdminServiceServ
         self.calls: Counter[str] = Counter()
         self.requests: defaultdict[str, list[Message]] = defaultdict(list)
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
+        self.audits: deque[list[admin_pb.AuditOrderProcessesResponse | Fault]] = deque()
         self.every_nth_away = 0
         self.holds_seconds_max = float("inf")
         self.changed = threading.Condition()
@@ -77,6 +78,17 @@ class FakeOrchestrator(OrderProcessServiceServicer, OrderProcessAdminServiceServ
         add_OrderProcessAdminServiceServicer_to_server(self, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
+
+    def AuditOrderProcesses(  # noqa: N802 - the contract's name
+        self, request: admin_pb.AuditOrderProcessesRequest, context: grpc.ServicerContext
+    ) -> Iterator[admin_pb.AuditOrderProcessesResponse]:
+        """The next of `audits`: pages, and maybe the fault that it ends with."""
+        self._called("AuditOrderProcesses", request, context)
+        for page in self.audits.popleft():
+            if isinstance(page, Fault):
+                self._abort(context, page)
+            else:
+                yield page
 
     def stop(self) -> None:
         """Drops every call that is under way, as a crash does."""
