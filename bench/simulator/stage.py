@@ -224,7 +224,7 @@ class Stage:
 
     def at(self, place: Place, name: str) -> str | None:
         """Asks what happens at the point that is reached."""
-        if self.log.is_parked():
+        if self.lease_seconds is None and self.log.is_parked():
             self.parked_at.append(self.points_reached)
         self.points_reached += 1
         fault = self.scheduler.at(place, name)
