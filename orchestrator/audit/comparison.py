@@ -271,10 +271,9 @@ def _amounts(case: Case) -> Iterator[Finding]:
             amount=entity.amount,
             since_us=entity.update_time_us,
             message=(
-                f"The process is about {_amount_text(process.total)}, but the {what} of its {kind} "
-                f"is {_amount_text(entity.amount)}: it was changed in the {kind} service's "
-                f"database. Find out by whom, compare with what the payment gateway took, and give "
-                f"back or claim the difference."
+                f"The {what} of the {kind} is not what the process was to cost: it was changed in "
+                f"the {kind} service's database. Find out by whom, compare with what the payment "
+                f"gateway took, and give back or claim the difference."
             ),
         )
 
