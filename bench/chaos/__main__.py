@@ -32,12 +32,13 @@ def main() -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         shutil.rmtree(folder)
         return EXIT_INTERRUPTED
+    if not result.findings:
+        shutil.rmtree(folder)
     print(*table(result), sep="\n")
-    if result.findings:
-        print(again(result, folder), file=sys.stderr)
-        return EXIT_VIOLATIONS
-    shutil.rmtree(folder)
-    return 0
+    if not result.findings:
+        return 0
+    print(again(result, folder), file=sys.stderr)
+    return EXIT_VIOLATIONS
 
 
 async def _run(options: Options, folder: Path) -> Result:
@@ -53,15 +54,17 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     parser.add_argument("--orders", type=_count, default=5_000, help="how many (5000)")
     parser.add_argument("--seed", type=int, help="of everything that is drawn (a new one)")
-    parser.add_argument("--kills", type=int, default=48, help="kill -9 during the load (48)")
-    parser.add_argument("--pauses", type=int, default=16, help="SIGSTOP and SIGCONT (16)")
+    parser.add_argument("--kills", type=int, help="kill -9 during the load (8 to 48)")
+    parser.add_argument("--pauses", type=int, help="SIGSTOP and SIGCONT (a third)")
     parser.add_argument("--concurrency", type=_count, default=64, help="callers at once (64)")
     given = parser.parse_args()
+    # A small load gets fewer, or it would be over before anything could be done.
+    kills = min(48, max(8, given.orders // 25)) if given.kills is None else given.kills
     return Options(
         orders=given.orders,
         seed=random.SystemRandom().randrange(10**6) if given.seed is None else given.seed,
-        kills=given.kills,
-        pauses=given.pauses,
+        kills=kills,
+        pauses=kills // 3 if given.pauses is None else given.pauses,
         concurrency=given.concurrency,
     )
 
