@@ -21,6 +21,8 @@ from chassis.validation import Violations
 class Listing:
     """Which page is wanted. An empty filter lets everything through."""
 
+    listed: str
+    """What is listed, for example "orders": the tokens of one list are good for no other."""
     limit: int
     after: tuple[int, str] | None
     """(create_time_us, id) of the row before the page; None for the first."""
@@ -33,7 +35,9 @@ class Listing:
     @property
     def filters(self) -> Mapping[str, object]:
         """What a page token is bound to: all but the page itself."""
-        return _filters(self.states, self.subject, self.created_from_us, self.created_before_us)
+        return _filters(
+            self.listed, self.states, self.subject, self.created_from_us, self.created_before_us
+        )
 
     def token(self, last: tuple[int, str]) -> str:
         """The page token that goes on after `last`."""
@@ -41,14 +45,25 @@ class Listing:
 
 
 def _filters(
-    states: frozenset[str], subject: str, from_us: int | None, before_us: int | None
+    listed: str,
+    states: frozenset[str],
+    subject: str,
+    from_us: int | None,
+    before_us: int | None,
 ) -> Mapping[str, object]:
-    return {"states": states, "subject": subject, "from": from_us, "before": before_us}
+    return {
+        "listed": listed,
+        "states": states,
+        "subject": subject,
+        "from": from_us,
+        "before": before_us,
+    }
 
 
 def read_listing(
     violations: Violations,
     *,
+    listed: str,
     page_size: int,
     page_token: str,
     states: Iterable[int],
@@ -61,6 +76,7 @@ def read_listing(
 
     Args:
         violations: Where everything that is wrong is added, by the field names of the protos.
+        listed: What is listed, for example "orders".
         page_size: As sent.
         page_token: As sent.
         states: The numbers of the enum, as sent.
@@ -81,11 +97,14 @@ def read_listing(
     before_us = _boundary(violations, "create_time_before", create_time_before)
     after: tuple[int, str] | None = None
     try:
-        after = pages.decode(page_token, _filters(frozenset(names), subject, from_us, before_us))
+        after = pages.decode(
+            page_token, _filters(listed, frozenset(names), subject, from_us, before_us)
+        )
     except faults.Invalid as error:
         for violation in error.violations:
             violations.add(violation.field, violation.description)
     return Listing(
+        listed=listed,
         limit=limit,
         after=after,
         states=frozenset(names),

@@ -56,6 +56,7 @@ def read_list(request: delivery_service_pb2.ListDeliveriesRequest) -> Listing:
     order_id = violations.identifier("order_id", request.order_id, required=False)
     listing = read_listing(
         violations,
+        listed="deliveries",
         page_size=request.page_size,
         page_token=request.page_token,
         states=request.states,

@@ -131,6 +131,7 @@ def listing(request: service_pb.ListOrderProcessesRequest) -> Listing:
     )
     read = read_listing(
         violations,
+        listed="processes",
         page_size=request.page_size,
         page_token=request.page_token,
         states=request.states,

@@ -82,6 +82,7 @@ def read_list(request: order_service_pb2.ListOrdersRequest) -> Listing:
     )
     listing = read_listing(
         violations,
+        listed="orders",
         page_size=request.page_size,
         page_token=request.page_token,
         states=request.states,

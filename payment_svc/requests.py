@@ -72,6 +72,7 @@ def read_list(request: payment_service_pb2.ListPaymentsRequest) -> Listing:
     order_id = violations.identifier("order_id", request.order_id, required=False)
     listing = read_listing(
         violations,
+        listed="payments",
         page_size=request.page_size,
         page_token=request.page_token,
         states=request.states,

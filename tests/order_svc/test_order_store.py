@@ -79,6 +79,7 @@ def traced(connection: sa.Connection, listing: Listing) -> str:
 
 
 PAGE = Listing(
+    listed="orders",
     limit=50,
     after=(1_700, "ord_5"),
     states=frozenset(),

@@ -69,6 +69,7 @@ def listing(
     created_before_us: int | None = None,
 ) -> Listing:
     return Listing(
+        listed="payments",
         limit=limit,
         after=after,
         states=states,
