@@ -6,6 +6,7 @@ stop at the first thing that is wrong, nor repeat what the caller sent.
 
 import functools
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -32,6 +33,8 @@ _VIOLATIONS_MAX: Final = 1_000
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 # Unicode's control characters (Cc) and its line and paragraph separators (Zl, Zp).
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Beside spaces: what formats the text around it (Cf), such as a zero width space.
+_FORMATTING: Final = "Cf"
 
 
 class MoneyLike(Protocol):
@@ -142,7 +145,7 @@ class Violations:
             self.add(field, f"must have at most {length_max} characters")
         elif _UNPRINTABLE.search(value):
             self.add(field, "must not hold control characters or line breaks")
-        elif value.isspace():
+        elif _is_blank(value):
             self.add(field, "must not be blank")
         return value
 
@@ -176,6 +179,11 @@ class Violations:
         if value < 0:
             self.add("page_size", f"must be 0 to {PAGE_SIZE_MAX}")
         return min(value, PAGE_SIZE_MAX) if value > 0 else PAGE_SIZE_DEFAULT
+
+
+def _is_blank(value: str) -> bool:
+    """Whether nothing of it is to be seen."""
+    return all(it.isspace() or unicodedata.category(it) == _FORMATTING for it in value)
 
 
 def check_address(violations: Violations, field: str, has: bool, address: AddressLike) -> None:

@@ -124,6 +124,11 @@ def test_a_text_is_neither_missing_nor_blank_nor_too_long() -> None:
     assert found(lambda it: it.text("name", "\u3000", length_max=3, required=False)) == [
         ("name", "must not be blank")
     ]
+    assert found(lambda it: it.text("name", "\u200b\ufeff ", length_max=3)) == [
+        ("name", "must not be blank")
+    ]
+    # What joins the parts of one sign is no blank.
+    assert found(lambda it: it.text("name", "\U0001f469\u200d\U0001f4bb", length_max=3)) == []
     assert found(lambda it: it.text("name", "abc", length_max=3)) == []
     assert found(lambda it: it.text("name", "abcd", length_max=3)) == [
         ("name", "must have at most 3 characters")
