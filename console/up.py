@@ -8,6 +8,7 @@ supervisor does.
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, assert_never
@@ -175,7 +176,9 @@ class Showing:
             self._terminal.say(Text("Stopped.", style="dim"))
         elif it.kind is Kind.ALL_SERVING and not self._told_how:
             self._told_how = True
-            self._terminal.say(*ready_to_paste(self._fleet))
+            for part in ready_to_paste(self._fleet):
+                # What is to be pasted is never broken to the width of the terminal.
+                self._terminal.out.print(part, soft_wrap=True)
 
     def _text(self, it: Happening) -> Text:
         """What happened to one service."""
@@ -227,9 +230,12 @@ def ready_to_paste(fleet: Fleet) -> list[Text | Table]:
     target = fleet.addresses[ORCHESTRATOR]
     oms = "oms" if target == DEFAULT_TARGET else f"oms --target {target}"
     service = "oms.orchestrator.v1.OrderProcessService"
+    commands = Path(sys.executable).parent
     return [
         Text("\nAll are SERVING. Ctrl-C stops them.\n", style="bold green"),
         table,
+        Text("\nIn another terminal, so that oms and grpcurl are found:\n", style="bold"),
+        Text(f'export PATH="{commands}:$PATH"'),
         Text("\nAn order, and what became of it:\n", style="bold"),
         Text(
             f"{oms} order place --customer c1 --item BOOK:2:12.50 \\\n"
@@ -244,7 +250,8 @@ def ready_to_paste(fleet: Fleet) -> list[Text | Table]:
             '    "unit_price": {"currency_code": "USD", "minor_units": "1250"}}],\n'
             '  "payment_method": "pm_card_visa",\n'
             '  "delivery_address": {"recipient": "Ada", "lines": ["1 Market St"],\n'
-            '    "locality": "San Francisco", "postal_code": "94105", "country_code": "US"}}\' \\\n'
+            '    "locality": "San Francisco", "postal_code": "94105",\n'
+            '    "country_code": "US"}}\' \\\n'
             f"  {target} {service}/StartOrderProcess\n"
             f"grpcurl -plaintext {target} describe {service}\n"
         ),
