@@ -108,7 +108,7 @@ def parked(
     if not found:
         terminal.say("Nothing is parked.")
         return
-    terminal.say(rendering.parked_table(found))
+    terminal.say(rendering.parked_table(found, at=rendering.now()))
 
 
 def retry(
@@ -246,7 +246,7 @@ def _said(reason: str, requested_by: str | None) -> _Said:
 def _confirm(
     terminal: Terminal, processes: Sequence[OrderProcess], question: str, *, yes: bool
 ) -> None:
-    terminal.say(rendering.parked_table(processes[:_SHOWN_MAX]))
+    terminal.say(rendering.parked_table(processes[:_SHOWN_MAX], at=rendering.now()))
     if len(processes) > _SHOWN_MAX:
         terminal.say(f"… and {len(processes) - _SHOWN_MAX} more")
     if not yes and not terminal.as_json and not typer.confirm(question):

@@ -63,7 +63,13 @@ Key = Annotated[
     ),
 ]
 ByOption = Annotated[
-    By, typer.Option("--by", help="What ID is; auto goes by how it begins.", case_sensitive=False)
+    By,
+    typer.Option(
+        "--by",
+        metavar="KIND",
+        help="What ID is: process, request or order; auto goes by how it begins.",
+        case_sensitive=False,
+    ),
 ]
 
 
@@ -125,7 +131,7 @@ def list_processes(
     if not reply.processes:
         terminal.say("No processes.")
     else:
-        terminal.say(rendering.process_table(reply.processes))
+        terminal.say(rendering.process_table(reply.processes, at=rendering.now()))
     if reply.next_page_token and not as_json:
         terminal.note(f"There are more: --page-token {reply.next_page_token}", style="dim")
 

@@ -156,32 +156,33 @@ def process_heading(process: pb.OrderProcess, *, at: Timestamp) -> Text:
     return heading.append(f" for {duration(took)}", style="dim")
 
 
-def process_table(processes: Iterable[pb.OrderProcess]) -> Table:
-    """Processes, one a line."""
+def process_table(processes: Iterable[pb.OrderProcess], *, at: Timestamp) -> Table:
+    """Processes, one a line. On 80 columns too their ids are whole: they are there to be copied."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("process", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("customer", no_wrap=True, overflow="ellipsis", max_width=24)
+    # The one column that gives way where there is no room: its cells are cut, not wrapped.
+    table.add_column("customer", max_width=24)
     table.add_column("total", justify="right", no_wrap=True)
-    table.add_column("accepted", no_wrap=True)
+    table.add_column("age", justify="right", no_wrap=True)
     for process in processes:
         table.add_row(
             plain(process.process_id),
             state_text(process.state),
-            Text(plain(process.customer_id)),
+            Text(plain(process.customer_id), no_wrap=True, overflow="ellipsis"),
             format_money(process.total),
-            Text(moment(process.create_time), style="dim"),
+            Text(duration(between(process.create_time, at)), style="dim"),
         )
     return table
 
 
-def parked_table(processes: Iterable[pb.OrderProcess]) -> Table:
-    """What is PARKED: where, why, since when, and the revision that a decision names."""
+def parked_table(processes: Iterable[pb.OrderProcess], *, at: Timestamp) -> Table:
+    """What is PARKED: where, why, for how long, and the revision that a decision names."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("process", no_wrap=True)
     table.add_column("step", no_wrap=True)
     table.add_column("reason", overflow="fold")
-    table.add_column("since", no_wrap=True)
+    table.add_column("parked for", justify="right", no_wrap=True)
     table.add_column("revision", justify="right", no_wrap=True)
     for process in processes:
         parking = process.parking
@@ -189,19 +190,16 @@ def parked_table(processes: Iterable[pb.OrderProcess]) -> Table:
             plain(process.process_id),
             Text(plain(parking.step)),
             Text(plain(parking.reason or parking.code), style="red"),
-            Text(moment(parking.park_time), style="dim"),
+            Text(duration(between(parking.park_time, at)), style="dim"),
             str(process.revision),
         )
     return table
 
 
-def event_line(event: pb.OrderProcessEvent) -> Text:
-    """One event of a history, on one line."""
-    line = Text().append(f"{event.revision:>3}  ", style="dim")
-    line.append(f"{clock_time(event.event_time)}  ", style="dim")
+def event_line(event: pb.OrderProcessEvent) -> Table:
+    """One event of a history, on one line; where that is too long, it goes on beside the time."""
     kind = kind_name(event.kind)
-    style = STATE_STYLES.get(kind.upper(), "")
-    line.append(kind.ljust(18), style=style)
+    line = Text().append(kind.ljust(18), style=STATE_STYLES.get(kind.upper(), ""))
     if event.step:
         line.append(f"  {plain(event.step)}")
         if event.attempt:
@@ -214,7 +212,11 @@ def event_line(event: pb.OrderProcessEvent) -> Text:
         line.append("  ").append_text(why)
     if event.requested_by:
         line.append(f"  by {plain(event.requested_by)}", style="dim")
-    return line
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(style="dim", no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(f"{event.revision:>3}  {clock_time(event.event_time)}", line)
+    return row
 
 
 def step_line(step: pb.OrderProcessStep, *, at: Timestamp) -> Text:

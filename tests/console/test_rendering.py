@@ -109,6 +109,38 @@ def test_an_event_is_a_line() -> None:
     ] == drawn(rendering.event_line(event))
 
 
+def test_an_event_that_is_too_long_for_the_terminal_goes_on_beside_its_time() -> None:
+    event = pb.OrderProcessEvent(
+        revision=7,
+        kind=pb.ORDER_PROCESS_EVENT_KIND_ATTEMPT_ENDED,
+        event_time=at(1_234),
+        step="process_payment",
+        attempt=2,
+        code="DEADLINE_EXCEEDED",
+        message="the time was over",
+        outcome="unknown",
+    )
+    assert [
+        "  7  14:13:21.234  attempt ended       process_payment #2  unknown",
+        "                   DEADLINE_EXCEEDED  the time was over",
+    ] == drawn(rendering.event_line(event), width=80)
+
+
+def test_on_80_columns_the_customer_gives_way_and_the_id_stays_whole() -> None:
+    process = pb.OrderProcess(
+        process_id="prc_01m83kyzv2eykr2pgm8ndm9msz",
+        customer_id="a customer with a long name",
+        state=pb.ORDER_PROCESS_STATE_COMPENSATING,
+        total=Money(currency_code="USD", minor_units=2500),
+        create_time=at(0),
+    )
+    table = rendering.process_table([process], at=at(3_599_000))
+    assert [
+        "process                         state         customer        total          age",
+        "prc_01m83kyzv2eykr2pgm8ndm9msz  COMPENSATING  a custome…  25.00 USD  59 min 59 s",
+    ] == drawn(table, width=80)
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
@@ -134,6 +166,6 @@ def test_a_state_of_a_later_release_is_a_number() -> None:
 def test_text_from_outside_is_no_markup() -> None:
     process = pb.OrderProcess(process_id="[red]x[/red]", customer_id="[bold")
     process.total.currency_code = "USD"
-    shown = "\n".join(drawn(rendering.process_table([process])))
+    shown = "\n".join(drawn(rendering.process_table([process], at=at(0))))
     assert "[red]x[/red]" in shown
     assert "[bold" in shown
