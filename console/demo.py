@@ -185,6 +185,8 @@ def _tell(terminal: Terminal, logs: deque[Happening]) -> None:
 @contextmanager
 def _waiting(terminal: Terminal, what: str) -> Iterator[None]:
     if terminal.as_json or not terminal.out.is_terminal:
+        if not terminal.as_json:
+            terminal.note(f"{what} ...")
         yield
         return
     with terminal.out.status(Text(what, style="dim"), spinner="dots"):

@@ -122,7 +122,7 @@ def check_ports(listens: Mapping[str, str]) -> None:
     if taken:
         raise CannotRun(
             f"already in use: {', '.join(taken)}. Stop what listens there (another `oms up`?), "
-            "or take other ports: --free-ports, --ports-from PORT."
+            "or take other ports: `oms up --free-ports`, `oms up --ports-from PORT`."
         )
 
 

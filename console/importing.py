@@ -31,7 +31,7 @@ from console.wire import CallFailed, connect
 def import_orders(
     ctx: typer.Context,
     *,
-    file: Annotated[Path, typer.Argument(help="The file; see below.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The file; see above.", show_default=False)],
     name: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +97,7 @@ CSV has a header, and these columns in any order:
 
   key (identifies the order within the file)
   customer_id, payment_method
-  sku, quantity, unit_price_minor_units, currency_code
+  sku, quantity, unit_price_minor_units (1250 is 12.50), currency_code (USD)
   recipient, line1, line2, locality, region, postal_code, country_code
 
   Several rows with the same key, one right after the other, are the items of
