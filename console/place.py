@@ -6,6 +6,7 @@ every field that is wrong.
 """
 
 import asyncio
+import re
 import sys
 import uuid
 from collections.abc import Callable
@@ -34,6 +35,9 @@ from oms.order.v1.order_pb2 import OrderItem
 
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
+# What int() reads besides, such as 1_0, is more likely a slip.
+_WHOLE: Final = re.compile(r"-?[0-9]+")
+_WHOLE_LENGTH_MAX: Final = 20
 _ORDER: Final = "The order"
 _ADDRESS: Final = "Where it goes"
 
@@ -95,6 +99,9 @@ def place(
     """Places an order."""
     terminal = Terminal.open(as_json=as_json)
     with terminal.reporting():
+        if request_id == "":
+            # A script's variable that is not set: each run would place another order.
+            raise BadInput("--request-id is empty; leave it out to have one drawn.")
         if from_json is not None:
             typed = [customer, item, payment_method, recipient, line, locality, region]
             if any([*typed, postal_code, country]):
@@ -166,14 +173,13 @@ def parse_item(text: str, currency: str) -> OrderItem:
     if len(parts) != 3 or not parts[0]:
         raise BadInput(f'--item "{text}" is not SKU:QTY:PRICE, for example BOOK:2:12.50.')
     sku, quantity, price = parts
-    try:
-        count = int(quantity)
-    except ValueError:
-        raise BadInput(f'--item "{text}": "{quantity}" is not a whole number.') from None
+    if not _WHOLE.fullmatch(quantity):
+        raise BadInput(f'--item "{text}": "{quantity}" is not a whole number.')
     try:
         minor_units = parse_price(price, currency)
     except ValueError as error:
         raise BadInput(f'--item "{text}": {error}.') from None
+    count = int(quantity) if len(quantity) <= _WHOLE_LENGTH_MAX else _INT32_MAX + 1
     if abs(count) > _INT32_MAX or abs(minor_units) > _INT64_MAX:
         raise BadInput(f'--item "{text}" is beyond all bounds.')
     unit_price = Money(currency_code=currency, minor_units=minor_units)

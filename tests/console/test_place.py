@@ -132,7 +132,9 @@ def test_flags_beside_a_whole_order_are_bad_input() -> None:
         ("BOOK:two:1.00", '"two" is not a whole number'),
         ("BOOK:2:1,50", '"1,50" is not a price: write it as 12.50'),
         ("BOOK:2:1.005", "USD, which has 2 digits after the point"),
+        ("BOOK:1_0:1.00", '"1_0" is not a whole number'),
         ("BOOK:99999999999:1.00", "beyond all bounds"),
+        (f"BOOK:{'9' * 5_000}:1.00", "beyond all bounds"),
     ],
 )
 def test_an_item_that_cannot_be_read_is_bad_input(item: str, said: str) -> None:
@@ -167,6 +169,15 @@ def test_a_request_id_of_another_order_is_bad_input() -> None:
     ran = place("--request-id", "r1", item="BOOK:3:12.50")
     assert Exit.BAD_INPUT is ran.exit
     assert "REQUEST_ID_REUSED" in ran.err
+
+
+def test_a_request_id_that_is_empty_is_bad_input_and_none_is_drawn(
+    orchestrator: FakeOrchestrator,
+) -> None:
+    ran = place("--request-id", "")
+    assert Exit.BAD_INPUT is ran.exit
+    assert "--request-id is empty" in ran.err
+    assert 0 == orchestrator.calls["StartOrderProcess"]
 
 
 def test_an_order_is_sent_again_with_the_same_request_id_until_it_is_accepted(
