@@ -30,6 +30,9 @@ class DeliveryServiceStub:
 
     Every write may be sent again with the same delivery_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     def __init__(self, channel):
@@ -65,6 +68,9 @@ class DeliveryServiceServicer:
 
     Every write may be sent again with the same delivery_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     def CreateDelivery(self, request, context):
@@ -147,6 +153,9 @@ class DeliveryService:
 
     Every write may be sent again with the same delivery_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     @staticmethod

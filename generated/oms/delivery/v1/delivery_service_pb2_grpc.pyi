@@ -31,6 +31,9 @@ class DeliveryServiceStub:
 
     Every write may be sent again with the same delivery_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     @_typing.overload
@@ -72,6 +75,9 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
 
     Every write may be sent again with the same delivery_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -109,6 +115,9 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every write may be sent again with the same delivery_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     @_abc_1.abstractmethod

@@ -29,6 +29,8 @@ class OrderProcessAdminServiceStub:
     """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     def __init__(self, channel):
@@ -58,6 +60,8 @@ class OrderProcessAdminServiceServicer:
     """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     def RetryOrderProcess(self, request, context):
@@ -132,6 +136,8 @@ class OrderProcessAdminService:
     """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     @staticmethod

@@ -30,6 +30,8 @@ class OrderProcessAdminServiceStub:
     """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     @_typing.overload
@@ -72,6 +74,8 @@ class OrderProcessAdminServiceAsyncStub(OrderProcessAdminServiceStub):
     """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -110,6 +114,8 @@ class OrderProcessAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What operators do with processes that are PARKED, and how they learn whether everybody agrees.
 
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     @_abc_1.abstractmethod

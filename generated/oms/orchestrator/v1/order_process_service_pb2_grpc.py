@@ -31,6 +31,8 @@ class OrderProcessServiceStub:
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     def __init__(self, channel):
@@ -72,6 +74,8 @@ class OrderProcessServiceServicer:
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     def StartOrderProcess(self, request, context):
@@ -125,6 +129,7 @@ class OrderProcessServiceServicer:
     def CancelOrderProcess(self, request, context):
         """Stops a process from going forward and has it undone. After COMPLETED that is a return, allowed for a while.
         Answers as soon as the wish is stored. A process that is already going back, or CANCELLED, is answered as it is.
+        For one that was PARKED before it turned back the wish is kept until it is retried.
 
         INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -177,6 +182,8 @@ class OrderProcessService:
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     @staticmethod

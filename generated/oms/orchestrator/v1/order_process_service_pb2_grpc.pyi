@@ -32,6 +32,8 @@ class OrderProcessServiceStub:
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     @_typing.overload
@@ -73,6 +75,7 @@ class OrderProcessServiceStub:
     CancelOrderProcess: _grpc.UnaryUnaryMultiCallable[_order_process_service_pb2.CancelOrderProcessRequest, _order_process_service_pb2.CancelOrderProcessResponse]
     """Stops a process from going forward and has it undone. After COMPLETED that is a return, allowed for a while.
     Answers as soon as the wish is stored. A process that is already going back, or CANCELLED, is answered as it is.
+    For one that was PARKED before it turned back the wish is kept until it is retried.
 
     INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -87,6 +90,8 @@ class OrderProcessServiceAsyncStub(OrderProcessServiceStub):
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -125,6 +130,7 @@ class OrderProcessServiceAsyncStub(OrderProcessServiceStub):
     CancelOrderProcess: _aio.UnaryUnaryMultiCallable[_order_process_service_pb2.CancelOrderProcessRequest, _order_process_service_pb2.CancelOrderProcessResponse]  # type: ignore[assignment]
     """Stops a process from going forward and has it undone. After COMPLETED that is a return, allowed for a while.
     Answers as soon as the wish is stored. A process that is already going back, or CANCELLED, is answered as it is.
+    For one that was PARKED before it turned back the wish is kept until it is retried.
 
     INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -138,6 +144,8 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
+    Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
+    stopping): send it again.
     """
 
     @_abc_1.abstractmethod
@@ -204,6 +212,7 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_process_service_pb2.CancelOrderProcessResponse, _abc.Awaitable[_order_process_service_pb2.CancelOrderProcessResponse]]:
         """Stops a process from going forward and has it undone. After COMPLETED that is a return, allowed for a while.
         Answers as soon as the wish is stored. A process that is already going back, or CANCELLED, is answered as it is.
+        For one that was PARKED before it turned back the wish is kept until it is retried.
 
         INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.

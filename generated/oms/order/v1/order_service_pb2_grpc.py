@@ -30,6 +30,9 @@ class OrderServiceStub:
 
     Every write may be sent again with the same order_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     def __init__(self, channel):
@@ -70,6 +73,9 @@ class OrderServiceServicer:
 
     Every write may be sent again with the same order_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     def CreateOrder(self, request, context):
@@ -166,6 +172,9 @@ class OrderService:
 
     Every write may be sent again with the same order_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     @staticmethod

@@ -31,6 +31,9 @@ class OrderServiceStub:
 
     Every write may be sent again with the same order_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     @_typing.overload
@@ -77,6 +80,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
 
     Every write may be sent again with the same order_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -119,6 +125,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every write may be sent again with the same order_id and changes nothing the second time.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     @_abc_1.abstractmethod

@@ -30,6 +30,9 @@ class PaymentServiceStub:
 
     Every write may be sent again with the same payment_id and changes nothing the second time, at the gateway either.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     def __init__(self, channel):
@@ -70,6 +73,9 @@ class PaymentServiceServicer:
 
     Every write may be sent again with the same payment_id and changes nothing the second time, at the gateway either.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     def CreatePayment(self, request, context):
@@ -181,6 +187,9 @@ class PaymentService:
 
     Every write may be sent again with the same payment_id and changes nothing the second time, at the gateway either.
     Errors carry google.rpc.ErrorInfo (domain "oms"), and INVALID_ARGUMENT carries google.rpc.BadRequest as well.
+    Any call may get UNAVAILABLE / STORE_UNAVAILABLE (the database does not answer; a write may have been applied),
+    UNAVAILABLE / DRAINING (the server is stopping) or RESOURCE_EXHAUSTED / STORE_OVERLOADED (too many writes wait; nothing
+    was stored): send it again.
     """
 
     @staticmethod
