@@ -203,7 +203,13 @@ class BatchWriter(Generic[Command, Reply]):
     def _once(self, commands: Sequence[Command]) -> Sequence[Reply | Exception]:
         if self._connection is None:
             self._connection = self._engine.connect()
-        with self._connection.begin():
+        try:
+            transaction = self._connection.begin()
+        except Exception:
+            # It may be half begun, and nobody would end it: the next one is begun on another.
+            self.close()
+            raise
+        with transaction:
             replies = self._apply(self._connection, commands)
             assert len(replies) == len(commands), "apply returns one entry a command"
         self._health.committed()

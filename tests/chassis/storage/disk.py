@@ -14,6 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from chassis.storage_health import Side, health_of
+
 PAGES_MAX = 4_294_967_294
 
 
@@ -44,7 +46,10 @@ class Disk:
         event.listen(engine, "rollback", self._on_rollback)
         event.listen(engine, "do_connect", self._on_connect)
         event.listen(engine, "commit", self._on_commit)
-        event.listen(engine, "handle_error", self._on_error)
+        health = health_of(engine)
+        self._report = health.troubled
+        # Whoever meets with trouble says so there.
+        vars(health)["troubled"] = self._on_trouble
 
     def fail(self, fault: Fault) -> None:
         """Has every write fail from now on."""
@@ -101,14 +106,11 @@ class Disk:
         if self.fault is Fault.INPUT_OUTPUT:
             self._raise("disk I/O error")
 
-    def _on_error(self, _context: object) -> None:
-        self._count()
-
     def _raise(self, told: str) -> None:
-        self._count()
         raise sa.exc.OperationalError("", None, sqlite3.OperationalError(told))
 
-    def _count(self) -> None:
+    def _on_trouble(self, side: Side, error: BaseException) -> None:
+        self._report(side, error)
         with self._changed:
             self.refused += 1
             self._changed.notify_all()

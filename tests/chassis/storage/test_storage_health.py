@@ -244,3 +244,20 @@ def test_whoever_listens_hears_of_each_change_once() -> None:
     health.went_well(Side.WRITING)
     health.went_well(Side.WRITING)
     assert [False, True] == heard
+
+
+async def test_a_transaction_that_was_half_begun_is_in_nobodys_way(
+    database: Database, commits: Commits
+) -> None:
+    await commits.submit("before")
+    failing = True
+
+    def fail(_: sa.Connection) -> None:
+        nonlocal failing
+        if failing:
+            failing = False
+            raise RuntimeError("after it was begun")
+
+    sa.event.listen(database.engine, "begin", fail)
+    assert "A" == await commits.submit("a")
+    assert {"before", "a"} == set(stored(database.engine))
