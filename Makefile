@@ -20,7 +20,7 @@ setup: $(READY) ## build .venv from requirements.lock; every other target does i
 # A rebuild starts from nothing, so that no package which left the lock stays behind.
 $(VENV)/.locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
-	@echo "building $(VENV) from requirements.lock ..."
+	@echo "building $(VENV) from requirements.lock (once; about a minute) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@

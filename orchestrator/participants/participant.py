@@ -114,7 +114,7 @@ class Participant:
             )
             return ActionReply(code=Code.OK, result=read(call, reply))
         except grpc.aio.AioRpcError as error:
-            return _refusal(error)
+            return _refusal(error, call)
         except Contradiction as contradiction:
             _log.error("participant_contradicts", participant=self._name, action=call.action)
             return ActionReply(
@@ -144,11 +144,15 @@ class Participant:
             self._room.release()
 
 
-def _refusal(error: grpc.aio.AioRpcError) -> ActionReply:
+def _refusal(error: grpc.aio.AioRpcError, call: ActionCall) -> ActionReply:
     told = read_error(error)
+    message = told.message
+    if told.code is grpc.StatusCode.DEADLINE_EXCEEDED and not told.reason:
+        # Nobody answered: what the library then says of its stream tells a person nothing.
+        message = f"no answer within {call.timeout_seconds:.3g} s"
     return ActionReply(
         code=Code(told.code.value[0]),
         reason=told.reason,
-        message=told.message,
+        message=message,
         retry_after_seconds=told.retry_after_seconds,
     )

@@ -150,6 +150,7 @@ async def test_a_participant_that_does_not_answer_ends_the_attempt_at_its_deadli
     reply = await act(channel, "confirm_order", timeout_seconds=0.05)
 
     assert Code.DEADLINE_EXCEEDED is reply.code
+    assert "no answer within 0.05 s" == reply.message
 
 
 async def test_where_nobody_listens_the_attempt_ends_at_once() -> None:
