@@ -27,6 +27,9 @@ _STYLES: Final = {
 }
 
 
+ID_WIDTH: Final = len("prc_") + 26
+
+
 class Report:
     """The pages of an audit so far."""
 
@@ -114,9 +117,10 @@ def kind_name(kind: pb.AuditFindingKind.ValueType) -> str:
 
 def _table(findings: Iterable[pb.AuditFinding]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("since", no_wrap=True)
-    table.add_column("finding", no_wrap=True)
-    table.add_column("of", no_wrap=True)
+    table.add_column("since", overflow="fold", min_width=10)
+    table.add_column("finding", overflow="fold")
+    # Meant for pasting: our own ids are whole on any width, and none is ever cut off.
+    table.add_column("of", overflow="fold", min_width=ID_WIDTH)
     table.add_column("expected", overflow="fold")
     table.add_column("found", overflow="fold")
     table.add_column("amount", justify="right", no_wrap=True)

@@ -1,8 +1,12 @@
 """`oms audit`: pages, the report, exit codes, and going on."""
 
+import io
+
 import grpc
 import pytest
+from rich.console import Console
 
+from console.audit_report import Report
 from console.exits import Exit
 from oms.common.v1.money_pb2 import Money
 from oms.orchestrator.v1 import audit_pb2
@@ -199,3 +203,18 @@ def test_text_of_the_server_cannot_steer_the_terminal(audited: FakeOrchestrator)
     ran = oms("audit")
     assert "\x1b" not in ran.out
     assert "[bold]" in ran.out
+
+
+def test_ids_are_whole_on_a_narrow_terminal() -> None:
+    report = Report(kept_max=10)
+    process_id = "prc_01m83ns51nenkss2x92pa9xeqr"
+    parked = finding(1, parked=True)
+    parked.process_id = process_id
+    report.add(page("t", parked))
+    told = io.StringIO()
+    found = report.findings()
+    assert found is not None
+    Console(file=told, width=80).print(found)
+    assert process_id in told.getvalue()
+    assert "…" not in told.getvalue()
+    assert max(map(len, told.getvalue().splitlines())) <= 80

@@ -40,8 +40,10 @@ def oms(*arguments: str, typed: str | None = None, environ: Mapping[str, str] | 
     end them as if they had passed.
     """
     never = AssertionError(f"oms {' '.join(arguments)} would go on in place of the tests")
+    # However wide the terminal of whoever runs the tests is.
+    environment = {"COLUMNS": None, **(environ or {})}
     with mock.patch("os.execv", side_effect=never):
-        result = CliRunner().invoke(build(), list(arguments), input=typed, env=environ or {})
+        result = CliRunner().invoke(build(), list(arguments), input=typed, env=environment)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Ran(result.exit_code, result.stdout, result.stderr)
