@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     exploring = commands.add_parser("explore", help="try every fault at every point")
     exploring.add_argument("--singles", action="store_true", help="no pairs")
     exploring.add_argument("--scenario", action="append", default=[], help="only these")
-    exploring.add_argument("--every-code", action="store_true", help="all codes also in pairs")
+    exploring.add_argument(
+        "--every-fault", action="store_true", help="pairs without any that stand for others"
+    )
     exploring.add_argument("--workers", type=int, default=2)
     _common(exploring)
     exploring.set_defaults(command=_explore)
@@ -81,7 +83,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _explore(options: argparse.Namespace) -> int:
-    settings = Settings(world=options.world, bug=options.bug, every_code=options.every_code)
+    settings = Settings(world=options.world, bug=options.bug, every_fault=options.every_fault)
     world = load_world(options.world)
     for scenario in options.scenario:
         if scenario not in world.scenarios:

@@ -118,6 +118,7 @@ def effects_world(definition: Definition, *, deadline_seconds: float = 60.0) -> 
         },
         checks=(check_effects,),
         deadline_seconds=deadline_seconds,
+        one_commit=frozenset({SERVICE}),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bench.simulator import bugs
-from bench.simulator.faults import BY_OPERATORS, LIKE, MENU
+from bench.simulator.faults import BY_OPERATORS, MENU, Place, stands_for_itself
 from bench.simulator.named import load_world
 from bench.simulator.plan import Plan
 from bench.simulator.quiet import hush
@@ -82,8 +82,8 @@ class Settings:
 
     world: str
     bug: str = ""
-    every_code: bool = False
-    """Also in pairs, where one code of each outcome stands for the others."""
+    every_fault: bool = False
+    """Also in pairs, where some faults stand for others: see `faults.stands_for_itself`."""
 
 
 class Explorer:
@@ -133,14 +133,21 @@ class Explorer:
             for fault in MENU[outcome.points[point][0]]:
                 if fault in BY_OPERATORS and point not in parked_at:
                     continue
-                if self._settings.every_code or LIKE.get(fault, fault) == fault:
+                if self._counts(outcome.points[point], fault):
                     yield plan.and_then(point, fault)
 
     def _worth_pairs(self, plan: Plan) -> bool:
         point, fault = plan.faults[-1]
         if fault in BY_OPERATORS and point not in self._bases[plan.scenario].parked_at:
             return False
-        return self._settings.every_code or LIKE.get(fault, fault) == fault
+        return self._counts(self._bases[plan.scenario].points[point], fault)
+
+    def _counts(self, point: tuple[Place, str], fault: str) -> bool:
+        """Whether a fault is tried in pairs."""
+        place, name = point
+        return self._settings.every_fault or stands_for_itself(
+            place, fault, one_commit=name in self._world.one_commit
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,6 +153,33 @@ REJECTIONS: Final = frozenset(answers(code, after=False) for code in _ALIKE[0])
 BY_OPERATORS: Final = frozenset({RETRY, RESOLVE})
 """These are turned away unless a process is parked, and change nothing then."""
 
+JUST_BEFORE: Final = MappingProxyType(
+    {
+        CRASH_BEFORE: CRASH_AFTER,
+        USURPED_BEFORE: USURPED_AFTER,
+        OVERTAKEN_BEFORE: OVERTAKEN_AFTER,
+        CANCEL_BEFORE: CANCEL_AFTER,
+    }
+)
+"""What befalls an orchestrator just before a call is what befalls it right after the commit that
+lets the call leave, for nothing happens in between; and what befalls it right after the reply is
+what befalls it just before the commit of the outcome. So in pairs the commits stand for the calls;
+singles try both, and a test compares what they lead to."""
+_OF_COMMITS: Final = frozenset({*JUST_BEFORE.keys(), *JUST_BEFORE.values()})
+AT_THE_CALL: Final = MappingProxyType(
+    {LOST: "UNAVAILABLE", UNANSWERED: "UNAVAILABLE-after", CRASH_BEFORE: DOWN}
+)
+"""Where all that a service does for a call is one commit, these faults of the commit are those of
+the call."""
+
+
+def stands_for_itself(place: Place, fault: str, *, one_commit: bool) -> bool:
+    """Whether a fault is tried in pairs; otherwise another one that is leads to the same."""
+    if place in {Place.CALL, Place.UNDO}:
+        return fault not in _OF_COMMITS and LIKE.get(fault, fault) == fault
+    return not (place is Place.COMMIT and one_commit and fault in AT_THE_CALL)
+
+
 CODES: Final[Mapping[str, tuple[Code, bool]]] = MappingProxyType(
     {answers(code, after=after): (code, after) for code in Code for after in (False, True)}
 )

@@ -119,3 +119,5 @@ class World:
     checks: tuple[Check, ...] = ()
     """What has to hold besides what holds of every saga."""
     deadline_seconds: float = 60.0
+    one_commit: frozenset[str] = frozenset()
+    """The services that do for a call nothing but one commit."""

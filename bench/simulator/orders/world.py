@@ -204,4 +204,5 @@ def order_world() -> World:
         build=OrderServices,
         scenarios=SCENARIOS,
         checks=(check_orders,),
+        one_commit=frozenset({ORDER, DELIVERY}),
     )
