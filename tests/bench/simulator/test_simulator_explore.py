@@ -33,7 +33,8 @@ def test_a_request_that_arrives_when_all_is_over_breaks_nothing_whatever_else_ha
     explorer = Explorer(Settings(world=ORDERS))
     tally = explorer.do(Job(plan=Plan(scenario="delivered").and_then(1, fault), pairs=True))
     assert [] == tally.violations
-    assert tally.schedules > 150
+    # Fewer than the menu has for every point: what provably leads to the same is left out.
+    assert tally.schedules > 100
 
 
 def test_a_saga_of_ones_own_is_explored_as_well() -> None:
