@@ -103,7 +103,7 @@ async def run_on(fleet: Fleet, options: Options, say: Callable[[str], None]) -> 
     fleet.calm()
     struck_at = time.monotonic()
     settled_seconds = (
-        time.monotonic() - struck_at if await _settled(fleet, SETTLED_SECONDS_MAX) else None
+        time.monotonic() - struck_at if await settled(fleet, SETTLED_SECONDS_MAX) else None
     )
     await fleet.idle()
     say("the audit")
@@ -158,7 +158,7 @@ async def _tell(pace: Pace, options: Options, say: Callable[[str], None]) -> Non
         say(f"{goal:,} of {options.orders:,} orders accepted, {pace.struck} blows")
 
 
-async def _settled(fleet: Fleet, seconds: float) -> bool:
+async def settled(fleet: Fleet, seconds: float) -> bool:
     """Whether, within that time, no process is under way any more."""
     processes = OrderProcessServiceStub(fleet.services[ORCHESTRATOR].channel)
     request = ListOrderProcessesRequest(

@@ -1,21 +1,28 @@
 """A small run with real processes, and what the audit says once somebody has tampered with it.
 
-Each plant is in the files of the services behind their backs, and is taken away again.
+Each plant is in the files of the services behind their backs, and is taken away again. What is
+tampered with are orders placed when the storm is over: how those of the storm end is up to chance.
 """
 
+import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from bench.chaos.account import Account
 from bench.chaos.audit import Rule, judge
-from bench.chaos.evidence import Evidence, Process, gather_evidence
+from bench.chaos.callers import Callers
+from bench.chaos.evidence import Process, gather_evidence
 from bench.chaos.fleet import NAMES, Fleet
+from bench.chaos.orders import Fate, draw
+from bench.chaos.pace import Pace
 from bench.chaos.product_audit import ask_product
 from bench.chaos.report import again, table
-from bench.chaos.run import SETTLED_SECONDS_MAX, Options, Result, run_on
+from bench.chaos.run import SETTLED_SECONDS_MAX, Options, Result, run_on, settled
 from bench.chaos.weather import SHARES, Fault
 
 OPTIONS = Options(orders=120, seed=20, kills=8, pauses=2, concurrency=32)
@@ -60,13 +67,40 @@ def planted(
             write(undo)
 
 
-async def broken(fleet: Fleet, result: Result) -> set[tuple[Rule, str]]:
-    findings = judge(await gather_evidence(fleet), result.accounts)
-    return {(it.rule, it.subject) for it in findings}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calm:
+    """Orders of the time after the storm, and the accounts of all callers."""
+
+    by_fate: dict[Fate, Process]
+    accounts: tuple[Account, ...]
+
+    async def broken(self, fleet: Fleet) -> set[tuple[Rule, str]]:
+        findings = judge(await gather_evidence(fleet), self.accounts)
+        return {(it.rule, it.subject) for it in findings}
 
 
-def one_completed(evidence: Evidence) -> Process:
-    return next(it for it in evidence.processes if it.state == "COMPLETED" and it.minor_units > 0)
+@pytest.fixture(scope="module")
+async def calm(fleet: Fleet, result: Result) -> Calm:
+    """One order of each fate that a plant needs, each ended as its fate has it."""
+    later = (draw(OPTIONS.seed, number) for number in itertools.count(OPTIONS.orders))
+    fates = (Fate.GOOD, Fate.RETURNED, Fate.CONFIRM_DECLINED)
+    first: dict[Fate, str] = {}
+    orders = []
+    for order in later:
+        if order.fate in fates and order.fate not in first:
+            first[order.fate] = order.request.request_id
+            order.request.return_immediately = False
+            orders.append(order)
+        if len(first) == len(fates):
+            break
+    callers = Callers(fleet, Pace([], ahead=1), seed=OPTIONS.seed)
+    await callers.run(orders, concurrency=len(orders))
+    assert await settled(fleet, SETTLED_SECONDS_MAX)
+    by_request = {it.request_id: it for it in (await gather_evidence(fleet)).processes}
+    return Calm(
+        by_fate={fate: by_request[request_id] for fate, request_id in first.items()},
+        accounts=(*result.accounts, *callers.accounts),
+    )
 
 
 async def test_no_order_is_lost_or_half_done(result: Result) -> None:
@@ -101,45 +135,37 @@ async def test_the_seed_and_the_command_to_run_it_again_are_told(result: Result)
     assert "folder" in told
 
 
-async def test_a_capture_in_the_ledger_behind_the_back_is_found(
-    fleet: Fleet, result: Result
-) -> None:
-    voided = {it.payment_id for it in result.evidence.ledger if it.release == "VOIDED"}
-    captured = {it.payment_id for it in result.evidence.ledger if it.kind == "CAPTURE"}
-    victim = next(it for it in result.evidence.processes if it.payment_id in voided - captured)
-    copied = """
-        INSERT INTO ledger_entries SELECT payment_id, 'CAPTURE', currency_code, minor_units,
-        payment_method, NULL, NULL, released, time_us FROM ledger_entries
-        WHERE kind = 'HOLD' AND payment_id = ?
+async def test_a_capture_in_the_ledger_behind_the_back_is_found(fleet: Fleet, calm: Calm) -> None:
+    victim = calm.by_fate[Fate.CONFIRM_DECLINED]
+    change = """
+        UPDATE ledger_entries SET decline_reason = ?
+        WHERE kind = 'CAPTURE' AND payment_id = ?
     """
-    undo = "DELETE FROM ledger_entries WHERE kind = 'CAPTURE' AND payment_id = ?"
     with planted(
-        fleet.folder / "gateway.db", [(copied, [victim.payment_id])], [(undo, [victim.payment_id])]
+        fleet.folder / "gateway.db",
+        [(change, [None, victim.payment_id])],
+        [(change, ["PAYMENT_DECLINED", victim.payment_id])],
     ):
-        assert {(Rule.MONEY, victim.process_id)} == await broken(fleet, result)
+        assert {(Rule.MONEY, victim.process_id)} == await calm.broken(fleet)
 
 
-async def test_a_delivery_left_assigned_is_found(fleet: Fleet, result: Result) -> None:
-    left = next(
-        it for it in result.evidence.deliveries if it.state == "CANCELLED" and it.courier_id
-    )
-    victim = next(it for it in result.evidence.processes if it.delivery_id == left.delivery_id)
+async def test_a_delivery_left_assigned_is_found(fleet: Fleet, calm: Calm) -> None:
+    victim = calm.by_fate[Fate.RETURNED]
+    deliveries = {it.delivery_id: it for it in (await gather_evidence(fleet)).deliveries}
     change = "UPDATE deliveries SET state = ? WHERE delivery_id = ?"
     with planted(
         fleet.database("delivery"),
-        [(change, ["ASSIGNED", left.delivery_id])],
-        [(change, ["CANCELLED", left.delivery_id])],
+        [(change, ["ASSIGNED", victim.delivery_id])],
+        [(change, ["CANCELLED", victim.delivery_id])],
     ):
         assert {
             (Rule.EFFECTS, victim.process_id),
-            (Rule.LOADS, left.courier_id),
-        } == await broken(fleet, result)
+            (Rule.LOADS, deliveries[victim.delivery_id].courier_id),
+        } == await calm.broken(fleet)
 
 
-async def test_a_lost_process_is_found_and_what_it_left_behind(
-    fleet: Fleet, result: Result
-) -> None:
-    victim = one_completed(result.evidence)
+async def test_a_lost_process_is_found_and_what_it_left_behind(fleet: Fleet, calm: Calm) -> None:
+    victim = calm.by_fate[Fate.GOOD]
     there = "DELETE FROM processes WHERE process_id = ?"
     keep = "CREATE TABLE kept AS SELECT * FROM processes WHERE process_id = ?"
     back = "INSERT INTO processes SELECT * FROM kept"
@@ -148,7 +174,7 @@ async def test_a_lost_process_is_found_and_what_it_left_behind(
             connection.execute(keep, [victim.process_id])
             connection.execute(there, [victim.process_id])
         try:
-            found = await broken(fleet, result)
+            found = await calm.broken(fleet)
         finally:
             with connection:
                 connection.execute(back)
@@ -162,20 +188,18 @@ async def test_a_lost_process_is_found_and_what_it_left_behind(
     } == found
 
 
-async def test_a_changed_amount_is_found(fleet: Fleet, result: Result) -> None:
-    victim = one_completed(result.evidence)
+async def test_a_changed_amount_is_found(fleet: Fleet, calm: Calm) -> None:
+    victim = calm.by_fate[Fate.GOOD]
     change = "UPDATE payments SET minor_units = minor_units + ? WHERE payment_id = ?"
     with planted(
         fleet.database("payment"),
         [(change, [1, victim.payment_id])],
         [(change, [-1, victim.payment_id])],
     ):
-        assert {(Rule.AMOUNT, victim.process_id)} == await broken(fleet, result)
+        assert {(Rule.AMOUNT, victim.process_id)} == await calm.broken(fleet)
         assert [Rule.PRODUCT_AUDIT] == [it.rule for it in await ask_product(fleet)]
 
 
-async def test_once_nothing_is_planted_any_more_nothing_is_found(
-    fleet: Fleet, result: Result
-) -> None:
-    assert set() == await broken(fleet, result)
+async def test_once_nothing_is_planted_any_more_nothing_is_found(fleet: Fleet, calm: Calm) -> None:
+    assert set() == await calm.broken(fleet)
     assert [] == await ask_product(fleet)
