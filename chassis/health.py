@@ -2,16 +2,23 @@
 
 Invariant: a watcher sees the newest status, and its stream ends once the server drains: an open
 watch never holds up the stop, as it does with the servicer that the library brings. Must never: say
-SERVING again once it drains.
+SERVING of a service again once it drains.
+
+One name is no service: `liveness` is SERVING for as long as this process answers at all, whatever
+its database does. Who restarts what does not answer asks for that one: a restart mends a loop that
+hangs, and does nothing for a database in trouble.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+LIVENESS: Final = "liveness"
+"""The name that is asked for by who would restart the process."""
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -19,10 +26,13 @@ _SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """How the named services are, and the server as a whole (the empty name). First NOT_SERVING."""
+    """How the named services are, and the server as a whole (the empty name). First NOT_SERVING.
+
+    `LIVENESS` beside them is SERVING from the beginning to the end.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = frozenset(names) | {""}
+        self._names = frozenset(names) | {"", LIVENESS}
         self._serving = False
         self._draining = False
         self._changed = asyncio.Event()
@@ -80,7 +90,7 @@ class Health(health_pb2_grpc.HealthServicer):
     def _status(self, name: str) -> int:
         if name not in self._names:
             return _SERVICE_UNKNOWN
-        return _SERVING if self._serving else _NOT_SERVING
+        return _SERVING if self._serving or name == LIVENESS else _NOT_SERVING
 
     def _tell(self) -> None:
         self._changed.set()

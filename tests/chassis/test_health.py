@@ -8,7 +8,7 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.channels import open_channel
-from chassis.health import Health
+from chassis.health import LIVENESS, Health
 from chassis.interceptors import FaultInterceptor
 
 NAME = "oms.order.v1.OrderService"
@@ -96,3 +96,19 @@ async def test_a_watch_of_what_is_not_here_goes_on_until_the_drain(setup: Setup)
 async def test_a_watch_begun_during_the_drain_tells_and_ends(setup: Setup) -> None:
     setup.health.drain()
     assert [it.status async for it in setup.watch(NAME)] == [NOT_SERVING]
+
+
+async def test_what_answers_is_alive_whatever_its_services_do(setup: Setup) -> None:
+    assert await setup.check(LIVENESS) == SERVING
+    setup.health.set_serving(True)
+    setup.health.set_serving(False)
+    assert await setup.check(LIVENESS) == SERVING
+    setup.health.drain()
+    assert await setup.check(LIVENESS) == SERVING
+
+
+async def test_a_watch_of_the_liveness_ends_with_the_drain_all_the_same(setup: Setup) -> None:
+    watch = setup.watch(LIVENESS)
+    assert await following(watch) == SERVING
+    setup.health.drain()
+    assert await watch.read() is grpc.aio.EOF
