@@ -60,9 +60,13 @@ proto: $(READY) ## regenerate generated/ from protos/
 docs: $(READY) ## regenerate the diagrams and tables in docs/ and README.md from the code
 	@$(BIN)/python -m docs.generate
 
-lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal \
-		--python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
+
+# The image needs less than a developer: what it runs on, and what builds our wheel, at the same versions.
+lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requirements*.lock
+	$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade -c requirements.lock pyproject.toml -o requirements-run.lock
+	$(COMPILE) --upgrade -c requirements.lock --group build -o requirements-build.lock
 
 format: $(READY) ## format code and protos
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -77,7 +81,7 @@ lint: $(READY) ## types, style and formatting
 # What the contract is compared with: the last release, or the commit before this one while there is none.
 BASELINE ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git rev-parse --verify --quiet HEAD~1)
 
-verify: $(READY) ## contract, generated code, diagrams and import rules are as they should be
+verify: $(READY) ## contract, generated code, diagrams, import rules and deploy/ are as they should be
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(if $(BASELINE),$(BIN)/buf breaking --against '.git#ref=$(BASELINE)',@echo "no earlier commit to compare the contract with")
@@ -86,7 +90,7 @@ verify: $(READY) ## contract, generated code, diagrams and import rules are as t
 	diff -r --exclude=__pycache__ "$$stale/oms" generated/oms \
 		|| { echo "generated/ is not what protos/ gives: run 'make proto' and commit the result" >&2; exit 1; }
 	$(BIN)/python -m docs.generate --check
-	$(BIN)/python -m pytest tests/rules
+	$(BIN)/python -m pytest tests/rules tests/deploy
 
 explore: $(READY) ## every fault at every point of an order process, and every pair of faults
 	@$(BIN)/python -m bench.simulator explore
