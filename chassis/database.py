@@ -5,14 +5,13 @@ its `health` says how it is now. It must never block the event loop once it is o
 small pool of threads, writes in the thread of the group commit that owns them.
 
 On SQLite every transaction of `engine` takes the write lock as it begins (`BEGIN IMMEDIATE`), so
-that what it reads is still true when it writes. Reads go through connections of their own, which
-cannot write, and with the write-ahead log they neither wait for a writer nor hold one up.
+that what it reads is still true when it writes. On PostgreSQL others write at the same time: what
+is written has to be guarded, by a version, a key or a lock. On both, reads go through connections
+of their own, which cannot write; they neither wait for a writer nor hold one up.
 """
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,30 +19,28 @@ from pathlib import Path
 from typing import IO, Final, Self, TypeVar
 
 import sqlalchemy
-from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from chassis import faults
+from chassis import faults, postgres_engine, sqlite_engine
 from chassis.migrations import DatabaseNewer, migrate
 from chassis.server import CannotStart, CannotStartYet
 from chassis.settings import redacted
-from chassis.statements import run
 from chassis.storage_files import StorageFiles, damaged
-from chassis.storage_health import Kind, Side, StorageHealth, kind_of, with_health
+from chassis.storage_health import Side, StorageHealth, with_health
 from chassis.storage_probe import probe
+from chassis.storage_trouble import Kind, is_trouble, kind_of
 
-__all__ = ["Database", "DatabaseNewer", "is_trouble"]
+__all__ = ["Database", "DatabaseNewer"]
 
 T = TypeVar("T")
 
 READERS: Final = 4
-# How long a statement waits for another process's write before it gives up.
-BUSY_SECONDS: Final = 2.0
-_SQLITE_STATEMENT_WRONG: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_RANGE)
 # What may pass by itself: the next start may find it well.
-_PASSING: Final = frozenset({Kind.FULL, Kind.LOCKED, Kind.INPUT_OUTPUT})
-_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+_PASSING: Final = frozenset(
+    {Kind.FULL, Kind.LOCKED, Kind.SLOW, Kind.READ_ONLY, Kind.INPUT_OUTPUT, Kind.UNREACHABLE}
+)
+# Processes that start together may both find that something has to be created first.
+_MIGRATIONS_MAX: Final = 5
 
 
 class Database:
@@ -75,10 +72,12 @@ class Database:
         """Opens the database at `url`, creates it where there is none, and migrates it.
 
         Args:
-            url: As SQLAlchemy writes it: `sqlite:///var/order.db`, `postgresql://…`.
+            url: As SQLAlchemy writes it: `sqlite:///var/order.db`, `postgresql://…`, the latter
+                with `?schema=NAME` for a schema of its own.
             name: What messages call it, for example "order".
             migrations: The package whose `versions` hold the schema's revisions.
             exclusive: Hold a lock on a SQLite file for life, so that no second process opens it so.
+                A server is shared.
 
         Raises:
             CannotStart: It cannot be used as it is; the text says why and what to do.
@@ -89,19 +88,18 @@ class Database:
         files: StorageFiles | None = None
         with contextlib.ExitStack() as undo:
             if parsed.get_backend_name() == "sqlite":
-                path = _sqlite_path(parsed, name)
+                path = sqlite_engine.path_of(parsed, name)
                 if exclusive:
-                    lock = undo.enter_context(_lock(path, name))
+                    lock = undo.enter_context(sqlite_engine.take_lock(path, name))
                 files = _files(path, name)
                 undo.callback(files.close)
-                engine, read_engine = _sqlite_engines(parsed)
+                engine, read_engine = sqlite_engine.open_engines(parsed)
             else:
-                engine = read_engine = _server_engine(parsed, name)
+                engine, read_engine = postgres_engine.open_engines(parsed, name, readers=READERS)
             undo.callback(engine.dispose)
             undo.callback(read_engine.dispose)
             try:
-                with engine.begin() as connection:
-                    migrate(connection, name=name, package=migrations)
+                _migrate(engine, parsed, name=name, package=migrations)
             except sqlalchemy.exc.DBAPIError as error:
                 raise _cannot_start(f"{name} database {_shown(parsed)}", error) from error
             undo.pop_all()
@@ -139,8 +137,7 @@ class Database:
 
     def _read(self, query: Callable[[sqlalchemy.Connection], T]) -> T:
         try:
-            with self._read_engine.begin() as connection:
-                found = query(connection)
+            found = self._read_once(query)
         except sqlalchemy.exc.SQLAlchemyError as error:
             if not is_trouble(error):
                 raise
@@ -152,6 +149,17 @@ class Database:
             ) from error
         self.health.went_well(Side.READING)
         return found
+
+    def _read_once(self, query: Callable[[sqlalchemy.Connection], T]) -> T:
+        try:
+            with self._read_engine.begin() as connection:
+                return query(connection)
+        except sqlalchemy.exc.DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        # The server ended this connection, maybe long ago. Another one may be well.
+        with self._read_engine.begin() as connection:
+            return query(connection)
 
     def _look(self) -> None:
         # Where the operating system does not say, a commit will not be told of either.
@@ -181,21 +189,19 @@ class Database:
             self._lock.close()
 
 
-def is_trouble(error: BaseException) -> bool:
-    """Whether `error` is about the database or the way to it, not about what it was asked to do."""
-    match error:
-        case sqlalchemy.exc.OperationalError(orig=sqlite3.OperationalError() as told):
-            # SQLite says "operational" of a table or a function that is not there, too.
-            return getattr(told, "sqlite_errorcode", None) not in _SQLITE_STATEMENT_WRONG
-        case sqlalchemy.exc.OperationalError() | sqlalchemy.exc.InterfaceError():
-            return True
-        case sqlalchemy.exc.TimeoutError():  # no connection came free
-            return True
-        case sqlalchemy.exc.DBAPIError():
-            # A bare DatabaseError is what drivers make of a damaged file or a broken connection.
-            return error.connection_invalidated or type(error) is sqlalchemy.exc.DatabaseError
-        case _:
-            return False
+def _migrate(engine: sqlalchemy.Engine, url: URL, *, name: str, package: str) -> None:
+    for left in reversed(range(_MIGRATIONS_MAX)):
+        try:
+            with engine.begin() as connection:
+                if engine.dialect.name != "sqlite":
+                    postgres_engine.prepare(connection, url, name)
+                migrate(connection, name=name, package=package)
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            # Somebody else created it between the look and the deed.
+            if left == 0 or engine.dialect.name == "sqlite":
+                raise
+        else:
+            return
 
 
 def _parse(url: str, name: str) -> URL:
@@ -221,102 +227,9 @@ def _files(path: Path, name: str) -> StorageFiles:
 
 def _cannot_start(database: str, error: Exception) -> CannotStart:
     cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    told = f"{database} cannot be used: {cause}"
+    told = f"{database} cannot be used: {' '.join(str(cause).split())}"
     return CannotStartYet(told) if kind_of(error) in _PASSING else CannotStart(told)
 
 
 def _shown(url: URL) -> str:
     return url.render_as_string(hide_password=True)
-
-
-def _sqlite_path(url: URL, name: str) -> Path:
-    if url.database is None or url.database in {"", ":memory:"}:
-        raise CannotStart(f"{name} database: SQLite needs a file, as in sqlite:///var/{name}.db")
-    path = Path(url.database)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotStart(
-            f"{name} database: the folder {path.parent} cannot be made: {error.strerror}"
-        ) from error
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise CannotStart(f"{name} database: the folder {path.parent} is not writable")
-    if path.is_dir():
-        raise CannotStart(f"{name} database: {path} is a folder, not a file")
-    return path
-
-
-def _lock(path: Path, name: str) -> IO[str]:
-    """Takes the lock that one process at a time holds on a SQLite file.
-
-    The kernel lets go of it when the process ends, however it ends; the file itself stays.
-    """
-    beside = path.with_name(path.name + ".lock")
-    try:
-        lock = beside.open("a+", encoding="ascii")
-    except OSError as error:
-        raise CannotStart(
-            f"{name} database: {beside} cannot be opened: {error.strerror}"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.seek(0)
-        holder = lock.read(20).strip() or "unknown"
-        lock.close()
-        raise CannotStart(
-            f"{name} database {path} is in use by another {name} (pid {holder}); "
-            "stop that one first, or give this one a database of its own"
-        ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
-def _sqlite_engines(url: URL) -> tuple[sqlalchemy.Engine, sqlalchemy.Engine]:
-    """An engine that takes the write lock as each transaction begins, and one that cannot write."""
-    writing = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
-    reading = _sqlite_engine(url, begin="BEGIN", more_pragmas=("query_only=ON",))
-    return writing, reading
-
-
-def _server_engine(url: URL, name: str) -> sqlalchemy.Engine:
-    try:
-        return sqlalchemy.create_engine(url, pool_pre_ping=True)
-    except ModuleNotFoundError as error:
-        raise CannotStart(
-            f"{name} database {_shown(url)}: the driver {error.name} is not installed; "
-            "install it, or take a SQLite file"
-        ) from error
-
-
-def _sqlite_engine(
-    url: URL, *, begin: str, more_pragmas: tuple[str, ...] = ()
-) -> sqlalchemy.Engine:
-    engine = sqlalchemy.create_engine(
-        url,
-        pool_timeout=BUSY_SECONDS,
-        connect_args={
-            "timeout": BUSY_SECONDS,
-            # The driver begins nothing by itself: the listener below says when, and how.
-            "isolation_level": None,
-            # A pooled connection wanders between threads, one at a time.
-            "check_same_thread": False,
-        },
-    )
-
-    def prepare(connection: DBAPIConnection, _record: object) -> None:
-        cursor = connection.cursor()
-        try:
-            for pragma in (*_PRAGMAS, *more_pragmas):
-                cursor.execute(f"PRAGMA {pragma}")
-        finally:
-            cursor.close()
-
-    def begun(connection: sqlalchemy.Connection) -> None:
-        run(connection, begin)
-
-    event.listen(engine, "connect", prepare)
-    event.listen(engine, "begin", begun)
-    return engine

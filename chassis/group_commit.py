@@ -13,6 +13,7 @@ How a batch ends:
 - It commits: each command gets its entry of what `apply` returned.
 - `apply` raises `Missed`: rolled back; the others go together, the missed ones follow, each alone.
 - Any other exception: rolled back; each command is run alone, so that the one at fault fails alone.
+- It loses against another transaction (a deadlock, say): rolled back, and run again at once.
 - An operational trouble (locked, full, gone, an answer to a commit that was lost): rolled back,
   the connection dropped, and offered again, with growing pauses, until `TRYING_SECONDS` have
   passed. From then on each batch is offered once, until one commits: whoever asks is told at once.
@@ -32,8 +33,9 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from chassis import faults
-from chassis.database import is_trouble
+from chassis.statements import primary_message
 from chassis.storage_health import Side, StorageLost, health_of
+from chassis.storage_trouble import is_contended, is_trouble
 
 Command = TypeVar("Command")
 Reply = TypeVar("Reply")
@@ -50,6 +52,8 @@ PAUSE_SECONDS_MIN: Final = 0.02
 PAUSE_SECONDS_MAX: Final = 1.0
 # How often a command that misses is decided again before its caller is sent away.
 MISSES_MAX: Final = 5
+# How often a batch that lost against other transactions is run again before that counts as trouble.
+CONTESTS_MAX: Final = 10
 # A transaction costs far more than one more row in it. So before a batch is handed over the loop
 # may turn: as often as the last batch was large, up to PATIENCE_MAX, and anew whenever somebody
 # joins, up to TURNS_MAX in all. A turn without work takes microseconds; who is alone waits for
@@ -178,10 +182,14 @@ class BatchWriter(Generic[Command, Reply]):
             _Trouble: The time for that is up.
         """
         pause = PAUSE_SECONDS_MIN
+        contests = 0
         while True:
             try:
                 return self._once(commands)
             except sqlalchemy.exc.SQLAlchemyError as error:
+                if is_contended(error) and contests < CONTESTS_MAX:
+                    contests += 1
+                    continue
                 if not is_trouble(error):
                     raise
                 self.close()
@@ -375,4 +383,5 @@ def _unavailable() -> faults.Unavailable:
 def _short(error: BaseException) -> str:
     """An error for the log: bounded, and without the values that were being written."""
     cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    return repr(cause)[:500]
+    said = primary_message(cause) if cause is not None else ""
+    return (f"{type(cause).__name__}: {said}" if said else repr(cause))[:500]

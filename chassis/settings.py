@@ -57,7 +57,8 @@ Target = Annotated[str, Field(min_length=1)]
 """What a client dials: `host:port`, or a name as gRPC writes it."""
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-"""`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://…`."""
+"""`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://…`, the latter with
+`?schema=NAME` where a service is to have a schema of its own in a database that it shares."""
 
 
 class Settings(BaseSettings):

@@ -61,6 +61,12 @@ class Statement:
             return int(cursor.rowcount)
 
 
+def primary_message(error: BaseException) -> str:
+    """What a server says first of an error, which holds no values; "" where no server said it."""
+    said = getattr(getattr(error, "diag", None), "message_primary", None)
+    return said if isinstance(said, str) else ""
+
+
 def run(connection: sa.Connection, text: str) -> None:
     """Runs one statement that has no parameters and no rows, even where no transaction is."""
     with _cursor(connection, text) as cursor:
@@ -82,6 +88,9 @@ def _cursor(connection: sa.Connection, text: str) -> Iterator[DBAPICursor]:
     try:
         yield cursor
     except dialect.loaded_dbapi.Error as error:
+        if said := primary_message(error):
+            # A server goes on with the values of the row that it did not take.
+            error.args = (said,)
         gone = dialect.is_disconnect(error, pooled, cursor)
         raised = sa.exc.DBAPIError.instance(
             text,

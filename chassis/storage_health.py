@@ -14,35 +14,22 @@ so what is committed to it would be gone with the process. Then the process ends
 """
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 import sqlalchemy
 import structlog
 
 from chassis.storage_files import StorageFiles
+from chassis.storage_trouble import Kind, kind_of
 
 _OPTION: Final = "storage_health"
 _TOLD_MAX: Final = 300
 
 _log = structlog.get_logger(__name__)
-
-
-class Kind(StrEnum):
-    """What is wrong, by what a person would have to do about it."""
-
-    FULL = "full"
-    LOCKED = "locked"
-    READ_ONLY = "read_only"
-    INPUT_OUTPUT = "input_output"
-    CANNOT_OPEN = "cannot_open"
-    DAMAGED = "damaged"
-    OTHER = "other"
 
 
 class Side(StrEnum):
@@ -63,41 +50,6 @@ class Trouble:
 
 class StorageLost(Exception):  # noqa: N818 - named by what happened
     """The open database cannot be gone on with. The text says why in one line."""
-
-
-# The low byte of SQLite's code; the rest of it only says more exactly where.
-_KINDS: Final = MappingProxyType(
-    {
-        sqlite3.SQLITE_FULL: Kind.FULL,
-        sqlite3.SQLITE_BUSY: Kind.LOCKED,
-        sqlite3.SQLITE_LOCKED: Kind.LOCKED,
-        sqlite3.SQLITE_READONLY: Kind.READ_ONLY,
-        sqlite3.SQLITE_IOERR: Kind.INPUT_OUTPUT,
-        sqlite3.SQLITE_CANTOPEN: Kind.CANNOT_OPEN,
-        sqlite3.SQLITE_CORRUPT: Kind.DAMAGED,
-        sqlite3.SQLITE_NOTADB: Kind.DAMAGED,
-    }
-)
-# Where the driver gives no code.
-_TEXTS: Final = (
-    ("is full", Kind.FULL),
-    ("is locked", Kind.LOCKED),
-    ("readonly", Kind.READ_ONLY),
-    ("disk i/o error", Kind.INPUT_OUTPUT),
-    ("unable to open", Kind.CANNOT_OPEN),
-    ("malformed", Kind.DAMAGED),
-    ("not a database", Kind.DAMAGED),
-)
-
-
-def kind_of(error: BaseException) -> Kind:
-    """What kind of trouble an error of SQLAlchemy or of a driver tells of."""
-    cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    code = getattr(cause, "sqlite_errorcode", None)
-    if isinstance(code, int):
-        return _KINDS.get(code & 0xFF, Kind.OTHER)
-    text = str(cause).lower()
-    return next((kind for part, kind in _TEXTS if part in text), Kind.OTHER)
 
 
 class StorageHealth:

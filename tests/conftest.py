@@ -7,7 +7,9 @@ test module, with the interceptor that every server has. A test module gives `gr
 asks for `grpc_stub`, `grpc_channel` or `grpc_create_channel`.
 """
 
-from collections.abc import AsyncIterator, Callable
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,6 +18,7 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
+from bench.postgres import PostgresServer, running
 from chassis.channels import open_channel
 from chassis.interceptors import FaultInterceptor
 
@@ -89,3 +92,28 @@ async def grpc_stub(
     grpc_stub_cls: Callable[[grpc.aio.Channel], Any], grpc_channel: grpc.aio.Channel
 ) -> Any:
     return grpc_stub_cls(grpc_channel)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, one for all tests of a worker, started when the first of them asks."""
+    with running(durable=False) as server:
+        yield server
+
+
+_schemas = itertools.count(1)
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """An empty schema of one's own."""
+    return f"{postgres.url()}?schema=test_{next(_schemas)}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/database.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

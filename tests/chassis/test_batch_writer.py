@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -22,7 +21,7 @@ from chassis.group_commit import (
     BatchWriter,
     Missed,
 )
-from tests.chassis.words.word import WORDS, open_database, stored
+from tests.chassis.words.word import WORDS, open_at, stored
 from tests.chassis.words.writing import OwnFailure, insert
 
 TIMEOUT_SECONDS = 20
@@ -36,8 +35,8 @@ def logged() -> Iterator[list[EventDict]]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(tmp_path)
+def database(database_url: str) -> Iterator[Database]:
+    database = open_at(database_url)
     yield database
     asyncio.run(database.close())
 
@@ -168,6 +167,7 @@ class Commits:
     def __init__(self, engine: sa.Engine) -> None:
         self._dialect = engine.dialect
         self._real = engine.dialect.do_commit
+        self._trouble = engine.dialect.loaded_dbapi.OperationalError("disk I/O error")
         self.before = 0  # so many fail and had no effect
         self.after = 0  # so many had their effect, but the answer is lost
         # The seam is where SQLAlchemy meets the driver.
@@ -176,11 +176,11 @@ class Commits:
     def __call__(self, connection: PoolProxiedConnection) -> None:
         if self.before:
             self.before -= 1
-            raise sqlite3.OperationalError("disk I/O error")
+            raise self._trouble
         self._real(connection)
         if self.after:
             self.after -= 1
-            raise sqlite3.OperationalError("disk I/O error")
+            raise self._trouble
 
 
 def test_a_commit_that_failed_is_made_again(writing: Writing) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -14,7 +13,7 @@ from structlog.typing import EventDict
 from chassis import faults
 from chassis.database import Database
 from chassis.group_commit import GroupCommit
-from tests.chassis.words.word import WORDS, open_database, stored
+from tests.chassis.words.word import WORDS, open_at, stored
 from tests.chassis.words.writing import insert
 
 TIMEOUT_SECONDS = 20
@@ -28,8 +27,8 @@ def logged() -> Iterator[list[EventDict]]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(tmp_path)
+def database(database_url: str) -> Iterator[Database]:
+    database = open_at(database_url)
     yield database
     asyncio.run(database.close())
 

@@ -1,7 +1,6 @@
 """Statements that run straight on the driver, and raise what SQLAlchemy would."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -9,15 +8,15 @@ import sqlalchemy as sa
 
 from chassis.database import Database
 from chassis.statements import Statement
-from tests.chassis.words.word import WORDS, open_database, stored
+from tests.chassis.words.word import WORDS, open_at, stored
 
 COLUMNS = WORDS.c.keys()
 BY_ID = sa.select(WORDS).where(WORDS.c.word_id == sa.bindparam("id")).limit(3)
 
 
 @pytest_asyncio.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = open_database(tmp_path)
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = open_at(database_url)
     yield database
     await database.close()
 

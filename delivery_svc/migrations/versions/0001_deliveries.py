@@ -16,16 +16,19 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Keys are compared byte by byte, whatever the language of a server is set to.
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Makes the tables and what ListDeliveries and the assignment go by."""
     op.create_table(
         "deliveries",
-        sa.Column("delivery_id", sa.Text, primary_key=True),
+        sa.Column("delivery_id", KEY, primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("order_id", sa.Text),
-        sa.Column("courier_id", sa.Text),
+        sa.Column("courier_id", KEY),
         sa.Column("reject_reason", sa.Text),
         sa.Column("create_time_us", sa.BigInteger, nullable=False),
         sa.Column("update_time_us", sa.BigInteger, nullable=False),
@@ -37,7 +40,7 @@ def upgrade() -> None:
     op.create_index("deliveries_by_state", "deliveries", ["state", *newest_first])
     op.create_table(
         "couriers",
-        sa.Column("courier_id", sa.Text, primary_key=True),
+        sa.Column("courier_id", KEY, primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("country_code", sa.Text, nullable=False),
         sa.Column("name", sa.Text, nullable=False),

@@ -8,13 +8,16 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Keys are compared byte by byte, whatever the language of a server is set to.
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Creates both tables and what finds processes in them."""
     op.create_table(
         "processes",
-        sa.Column("process_id", sa.Text, primary_key=True),
-        sa.Column("business_key", sa.Text, nullable=False, unique=True),
+        sa.Column("process_id", KEY, primary_key=True),
+        sa.Column("business_key", KEY, nullable=False, unique=True),
         sa.Column("fingerprint", sa.Text, nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("definition", sa.Text, nullable=False),
@@ -22,7 +25,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.Text, nullable=False),
         sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("epoch", sa.BigInteger, nullable=False),
-        sa.Column("owner", sa.Text),
+        sa.Column("owner", KEY),
         sa.Column("due_time_us", sa.BigInteger),
         sa.Column("create_time_us", sa.BigInteger, nullable=False),
         sa.Column("update_time_us", sa.BigInteger, nullable=False),
@@ -31,7 +34,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "events",
-        sa.Column("process_id", sa.Text, sa.ForeignKey("processes.process_id"), primary_key=True),
+        sa.Column("process_id", KEY, sa.ForeignKey("processes.process_id"), primary_key=True),
         sa.Column("sequence", sa.BigInteger, primary_key=True),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("time_us", sa.BigInteger, nullable=False),

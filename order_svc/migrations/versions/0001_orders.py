@@ -13,12 +13,15 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Keys are compared byte by byte, whatever the language of a server is set to.
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Makes the table and what ListOrders goes by."""
     op.create_table(
         "orders",
-        sa.Column("order_id", sa.Text, primary_key=True),
+        sa.Column("order_id", KEY, primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("customer_id", sa.Text),

@@ -13,12 +13,15 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Keys are compared byte by byte, whatever the language of a server is set to.
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Makes the table, what ListPayments goes by, and what the settling loop goes by."""
     op.create_table(
         "payments",
-        sa.Column("payment_id", sa.Text, primary_key=True),
+        sa.Column("payment_id", KEY, primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("asking", sa.Text),

@@ -260,7 +260,7 @@ async def test_a_long_look_for_damage_is_broken_off(
 def test_a_database_that_is_locked_as_it_is_opened_may_be_tried_again(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chassis.database.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("chassis.sqlite_engine.BUSY_SECONDS", 0.0)
     asyncio.run(open_database(tmp_path).close())
     locker = sqlite3.connect(path, isolation_level=None)
     locker.execute("BEGIN IMMEDIATE")

