@@ -12,12 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.settings import describe
 from console.fleet import MODULES
-from delivery_svc.settings import DeliverySettings
-from orchestrator.settings import OrchestratorSettings
-from order_svc.settings import OrderSettings
-from payment_svc.settings import PaymentSettings
 from tests.deploy.harness.image import (
     DOCKERFILE,
     ROOT,
@@ -27,6 +22,7 @@ from tests.deploy.harness.image import (
     last_stage,
     locked,
 )
+from tests.deploy.harness.services import LISTENS
 from tests.rules.test_imports import imports_of, modules_of
 from tests.system.harness.process import clean_environment
 from tests.system.harness.service import Service
@@ -140,18 +136,10 @@ def test_it_runs_as_a_numbered_user_that_is_not_root() -> None:
     assert {"HEALTHCHECK", "CMD"} == {it.name for it in IMAGE[index + 1 :]}, "nor goes back"
 
 
-LISTENS = {
-    doc.env: doc.default
-    for cls in (OrchestratorSettings, OrderSettings, PaymentSettings, DeliverySettings)
-    for doc in describe(cls)
-    if doc.env.endswith("_LISTEN")
-}
-
-
 def test_each_service_listens_on_its_own_port_and_on_every_address() -> None:
     set_ = {name: it for name, it in environment(IMAGE).items() if name.startswith("OMS_")}
     assert {
-        name: it.replace("127.0.0.1", "0.0.0.0")  # noqa: S104 - said, not bound
+        f"OMS_{name.upper()}_LISTEN": it.replace("127.0.0.1", "0.0.0.0")  # noqa: S104 - said, not bound
         for name, it in LISTENS.items()
     } == set_
     assert [it.rpartition(":")[2] for it in LISTENS.values()] == one("EXPOSE").split()
@@ -182,7 +170,7 @@ async def order(tmp_path: Path) -> AsyncIterator[Service]:
 
 async def test_the_health_check_says_how_a_real_service_is(order: Service) -> None:
     """With the port of the one that runs here in place of its own: the defaults are not ours."""
-    port = LISTENS["OMS_ORDER_LISTEN"].rpartition(":")[2]
+    port = LISTENS["order"].rpartition(":")[2]
     elsewhere = "127.0.0.1:1"
     command = [
         order.address if it.endswith(f":{port}") else elsewhere if ":" in it else it
