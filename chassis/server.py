@@ -3,6 +3,9 @@
 Invariant: a call that was taken is finished, or cut only after the grace; and when `drain` has
 returned no handler runs any more: the database may be closed. Must never: share its port with
 another server without being told so.
+
+A connection has an age, after which the client is asked to open another one: it looks the name up
+again, and so finds replicas that came later. Calls under way end on the old one, however long.
 """
 
 import asyncio
@@ -31,6 +34,9 @@ EXIT_DEFECT: Final = 1
 EXIT_NOT_YET: Final = 75
 EXIT_CONFIGURATION: Final = 78
 EXIT_INTERRUPTED: Final = 130
+
+# For servers that are not told by a setting.
+CONNECTION_AGE_SECONDS_MAX: Final = 300.0
 
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 
@@ -88,6 +94,7 @@ class Server:
         hosted: Sequence[Hosted],
         drain_grace_seconds: float,
         message_bytes_max: int,
+        connection_age_seconds_max: float = CONNECTION_AGE_SECONDS_MAX,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self.listen = listen
@@ -96,6 +103,7 @@ class Server:
         self._hosted = tuple(hosted)
         self._drain_grace_seconds = drain_grace_seconds
         self._message_bytes_max = message_bytes_max
+        self._connection_age_seconds_max = connection_age_seconds_max
         self._inner_interceptors = tuple(interceptors)
         self._faults = FaultInterceptor()
         self._health = Health(it.name for it in hosted)
@@ -126,6 +134,9 @@ class Server:
                 # A watcher that is gone without a word is noticed.
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
+                # The library varies it by a tenth, so that not all come again at once, and without
+                # a grace it cuts nothing: a watch stays on the old connection to its end.
+                ("grpc.max_connection_age_ms", round(1_000 * self._connection_age_seconds_max)),
             ],
         )
         for it in self._hosted:

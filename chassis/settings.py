@@ -25,6 +25,12 @@ _QUERY_PASSWORD: Final = re.compile(
 )
 _SECRET_NAME: Final = re.compile(r"password|secret|token|credential|_url$", re.IGNORECASE)
 _HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._\-]+):(\d{1,5})")
+# The addresses that may follow these, with commas between them.
+_ADDRESSES: Final = {
+    "ipv4": re.compile(r"(?:\d{1,3}\.){3}\d{1,3}:\d{1,5}"),
+    "ipv6": re.compile(r"\[[0-9A-Fa-f:.%]+\]:\d{1,5}"),
+}
+_NO_NAME: Final = re.compile(r"[,\s]")
 _DATABASE_URL: Final = re.compile(r"sqlite:///.+|postgresql(?:\+\w+)?://\S+")
 
 S = TypeVar("S", bound="Settings")
@@ -42,6 +48,22 @@ def _host_port(value: str) -> str:
     return value
 
 
+def _target(value: str) -> str:
+    scheme, _, rest = value.partition(":")
+    address = _ADDRESSES.get(scheme)
+    if address is not None:
+        right = all(address.fullmatch(it) for it in rest.lstrip("/").split(","))
+    else:
+        # gRPC would look for a host of that name, for ever.
+        right = not _NO_NAME.search(value)
+    if not right:
+        raise ValueError(
+            'must be "host:port", "dns:///host:port" for all that the name stands for, or '
+            '"ipv4:127.0.0.1:50052,127.0.0.1:50062" for several addresses'
+        )
+    return value
+
+
 def _database_url(value: str) -> str:
     if not _DATABASE_URL.fullmatch(value):
         raise ValueError(
@@ -53,8 +75,9 @@ def _database_url(value: str) -> str:
 Listen = Annotated[str, AfterValidator(_host_port)]
 """Where a server listens: `host:port`; port 0 takes a free one."""
 
-Target = Annotated[str, Field(min_length=1)]
-"""What a client dials: `host:port`, or a name as gRPC writes it."""
+Target = Annotated[str, Field(min_length=1), AfterValidator(_target)]
+"""What a client dials: `host:port`, `dns:///host:port`, `ipv4:address:port,address:port`, or any
+other name as gRPC writes it."""
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 """`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://…`, the latter with
@@ -86,6 +109,14 @@ class Settings(BaseSettings):
         ge=1_024,
         le=2**31 - 1,
         description="The largest message that is taken; a larger one gets RESOURCE_EXHAUSTED.",
+    )
+
+    connection_age_seconds_max: float = Field(
+        default=300.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="After how long a client is asked to connect anew, and so finds new replicas.",
     )
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:

@@ -14,8 +14,11 @@ from chassis.settings import load
 from chassis.telemetry import configure
 from orchestrator.assembly import Orchestrator
 from orchestrator.participants.books import open_books
+from orchestrator.participants.delivery import SERVICE as DELIVERY_SERVICE
 from orchestrator.participants.delivery import DeliveryParticipant
+from orchestrator.participants.order import SERVICE as ORDER_SERVICE
 from orchestrator.participants.order import OrderParticipant
+from orchestrator.participants.payment import SERVICE as PAYMENT_SERVICE
 from orchestrator.participants.payment import PaymentParticipant
 from orchestrator.saga_log.sql import SqlSagaLog
 from orchestrator.settings import OrchestratorSettings
@@ -29,11 +32,11 @@ async def main(settings: OrchestratorSettings) -> None:
         log = await SqlSagaLog.open(settings.orchestrator_database_url)
         stack.push_async_callback(log.close)
         channels = [
-            await stack.enter_async_context(open_channel(target))
-            for target in (
-                settings.order_target,
-                settings.payment_target,
-                settings.delivery_target,
+            await stack.enter_async_context(open_channel(target, service=service))
+            for target, service in (
+                (settings.order_target, ORDER_SERVICE),
+                (settings.payment_target, PAYMENT_SERVICE),
+                (settings.delivery_target, DELIVERY_SERVICE),
             )
         ]
         outstanding_max = settings.outstanding_max
@@ -60,6 +63,7 @@ async def main(settings: OrchestratorSettings) -> None:
             hosted=orchestrator.hosted(),
             drain_grace_seconds=settings.drain_grace_seconds,
             message_bytes_max=settings.message_bytes_max,
+            connection_age_seconds_max=settings.connection_age_seconds_max,
         )
         orchestrator.start()
         # For a server that never came up, or was told to stop at once.

@@ -26,13 +26,16 @@ class OrchestratorSettings(Settings):
         description="The saga log. A SQLite file is one orchestrator's alone.",
     )
     order_target: Target = Field(
-        default="127.0.0.1:50052", description="Where the order service is dialled."
+        default="127.0.0.1:50052",
+        description="Where the order service is dialled; dns:///host:port: all its replicas.",
     )
     payment_target: Target = Field(
-        default="127.0.0.1:50053", description="Where the payment service is dialled."
+        default="127.0.0.1:50053",
+        description="Where the payment service is dialled; dns:///host:port: all its replicas.",
     )
     delivery_target: Target = Field(
-        default="127.0.0.1:50054", description="Where the delivery service is dialled."
+        default="127.0.0.1:50054",
+        description="Where the delivery service is dialled; dns:///host:port: all its replicas.",
     )
     attempt_timeout_seconds: float = Field(
         default=2.0,

@@ -41,6 +41,7 @@ async def main(settings: OrderSettings) -> None:
             ],
             drain_grace_seconds=settings.drain_grace_seconds,
             message_bytes_max=settings.message_bytes_max,
+            connection_age_seconds_max=settings.connection_age_seconds_max,
         )
         await serve_guarded(server, failed=servicer.failed, stores=(database,))
 

@@ -71,6 +71,7 @@ async def _serve(
         ],
         drain_grace_seconds=settings.drain_grace_seconds,
         message_bytes_max=settings.message_bytes_max,
+        connection_age_seconds_max=settings.connection_age_seconds_max,
     )
     loop = asyncio.get_running_loop()
     grace_ends = loop.time()

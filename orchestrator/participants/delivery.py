@@ -5,7 +5,7 @@ was asked for. This module must never decide what follows.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from grpc import aio
 
@@ -16,6 +16,8 @@ from orchestrator.participants.order import address_message
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
 from orchestrator.placed_order import Address
 from orchestrator.saga.events import JSON
+
+SERVICE: Final = "oms.delivery.v1.DeliveryService"
 
 _ASSIGNED = frozenset({delivery_pb2.DELIVERY_STATE_ASSIGNED})
 # One that was rejected has no courier either.

@@ -5,6 +5,7 @@ asked for. This module must never decide what follows.
 """
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from grpc import aio
 
@@ -15,6 +16,8 @@ from orchestrator.order_process import order_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
 from orchestrator.placed_order import Address, PlacedOrder
 from orchestrator.saga.events import JSON
+
+SERVICE: Final = "oms.order.v1.OrderService"
 
 _CREATED = frozenset({order_pb2.ORDER_STATE_PENDING, order_pb2.ORDER_STATE_CONFIRMED})
 _CONFIRMED = frozenset({order_pb2.ORDER_STATE_CONFIRMED})

@@ -5,7 +5,7 @@ asked for. This module must never decide what follows.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from grpc import aio
 
@@ -15,6 +15,8 @@ from orchestrator.action import Action, ActionCall, ActionReply
 from orchestrator.order_process import order_id_of, payment_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
 from orchestrator.saga.events import JSON
+
+SERVICE: Final = "oms.payment.v1.PaymentService"
 
 _PROCESSED = frozenset({payment_pb2.PAYMENT_STATE_HELD, payment_pb2.PAYMENT_STATE_CONFIRMED})
 _CONFIRMED = frozenset({payment_pb2.PAYMENT_STATE_CONFIRMED})

@@ -3,7 +3,16 @@ from collections.abc import Sequence
 import pytest
 from pydantic import Field
 
-from chassis.settings import DatabaseUrl, Listen, SettingDoc, Settings, describe, load, redacted
+from chassis.settings import (
+    DatabaseUrl,
+    Listen,
+    SettingDoc,
+    Settings,
+    Target,
+    describe,
+    load,
+    redacted,
+)
 
 PASSWORD = "hunter2"
 
@@ -15,6 +24,7 @@ class ShopSettings(Settings):
     shop_database_url: DatabaseUrl = Field(
         default=f"postgresql://shop:{PASSWORD}@db/shop", description="Where it keeps things."
     )
+    shop_target: Target = Field(default="127.0.0.1:50098", description="Where it is dialled.")
     shop_open: bool = Field(default=True, description="Whether it is open; 100% or not.")
     shop_limit: int | None = Field(default=None, description="How many may come in.")
 
@@ -87,6 +97,32 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_a_database_is_named_by_its_url(url: str) -> None:
     assert read("--shop-database-url", url).shop_database_url == url
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "127.0.0.1:50052",
+        "orders:50052",
+        "[::1]:50052",
+        "dns:///orders:50052",
+        "dns://127.0.0.1:53/orders:50052",
+        "ipv4:127.0.0.1:50052,127.0.0.1:50062",
+        "ipv6:[::1]:50052,[::1]:50062",
+        "unix:/run/orders",
+    ],
+)
+def test_a_target_is_one_server_or_several(target: str) -> None:
+    assert read("--shop-target", target).shop_target == target
+
+
+@pytest.mark.parametrize(
+    "target", ["127.0.0.1:1,127.0.0.1:2", "ipv4:localhost:1", "ipv4:127.0.0.1:1,", "orders: 1"]
+)
+def test_a_target_that_leads_nowhere_is_told_how_it_is_written(
+    capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    assert '"ipv4:127.0.0.1:50052,127.0.0.1:50062"' in complaint(capsys, ["--shop-target", target])
 
 
 def test_settings_do_not_change() -> None:
@@ -170,11 +206,12 @@ def test_settings_describe_themselves_without_passwords() -> None:
         default="127.0.0.1:50099",
         description="Where the shop listens.",
     )
-    assert [it.env for it in docs[-4:]] == [
+    assert [it.env for it in docs[-5:]] == [
         "OMS_LOG_LEVEL",
         "OMS_LOG_FORMAT",
         "OMS_DRAIN_GRACE_SECONDS",
         "OMS_MESSAGE_BYTES_MAX",
+        "OMS_CONNECTION_AGE_SECONDS_MAX",
     ]
     assert all(it.description for it in docs)
     assert PASSWORD not in repr(docs)
