@@ -81,7 +81,12 @@ def _version(wanted: bool) -> None:
 def everywhere(
     ctx: typer.Context,
     target: Annotated[
-        str, typer.Option(envvar="OMS_TARGET", metavar="HOST:PORT", help="The orchestrator.")
+        str,
+        typer.Option(
+            envvar="OMS_TARGET",
+            metavar="HOST:PORT",
+            help="The orchestrator. Several: dns:///HOST:PORT, or ipv4:ADDRESS:PORT,ADDRESS:PORT.",
+        ),
     ] = DEFAULT_TARGET,
     show_version: Annotated[  # noqa: ARG001 - its callback has shown it
         bool,

@@ -15,8 +15,9 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from console.channels import open_channel
 from console.rendering import state_name
-from console.wire import CallFailed, call, open_channel
+from console.wire import CallFailed, call
 from oms.common.v1.address_pb2 import Address
 from oms.common.v1.money_pb2 import Money
 from oms.delivery.v1.delivery_pb2 import DeliveryState

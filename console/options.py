@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from console.channels import is_target
 from console.terminal import BadInput
 
 DEFAULT_TARGET: Final = "127.0.0.1:50051"
@@ -26,9 +27,16 @@ class Everywhere:
 
 
 def target_of(ctx: typer.Context) -> str:
-    """The orchestrator that a command talks to."""
+    """The orchestrator, or the several, that a command talks to."""
     found = ctx.find_object(Everywhere)
-    return DEFAULT_TARGET if found is None else found.target
+    target = DEFAULT_TARGET if found is None else found.target
+    if not is_target(target):
+        raise BadInput(
+            f'--target (OMS_TARGET) "{target}" is not right: write host:port, dns:///host:port for '
+            "all that the name stands for, or several addresses as "
+            "ipv4:127.0.0.1:50051,127.0.0.1:50061."
+        )
+    return target
 
 
 def parse_moment(text: str) -> Timestamp:

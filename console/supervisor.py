@@ -23,7 +23,7 @@ from typing import Final
 import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from console.wire import open_channel
+from console.channels import open_channel
 
 CONFIGURATION_CODES: Final = frozenset({2, 78})
 _LINE_BYTES_MAX: Final = 64 * 1024

@@ -1,4 +1,4 @@
-"""The edge to the servers: channels, calls with a deadline, and what an error on the wire says.
+"""The edge to the servers: calls with a deadline, and what an error on the wire says.
 
 Invariant: every call has a deadline, and whatever a server answers becomes a reply or a
 `CallFailed`; nothing of grpc's own errors gets past this module, and no text from outside keeps
@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
+from console.channels import ORCHESTRATOR_SERVICE, open_channel
 from console.exits import Exit
 from oms.orchestrator.v1.order_process_admin_service_pb2_grpc import OrderProcessAdminServiceStub
 from oms.orchestrator.v1.order_process_service_pb2_grpc import OrderProcessServiceStub
@@ -36,8 +37,6 @@ TEXT_LENGTH_MAX: Final = 1_000
 _VIOLATIONS_MAX: Final = 1_000
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-# A page of 1,000 processes is larger than grpc's default of 4 MiB.
-_RECEIVED_BYTES_MAX: Final = 64 * 1024 * 1024
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -156,29 +155,14 @@ class Connection:
 
 @asynccontextmanager
 async def connect(target: str) -> AsyncIterator[Connection]:
-    """A connection to the orchestrator at `target`. Nothing is sent before the first call."""
-    async with open_channel(target) as channel:
+    """A connection to the orchestrators at `target`. Nothing is sent before the first call."""
+    async with open_channel(target, service=ORCHESTRATOR_SERVICE) as channel:
         yield Connection(
             target=target,
             channel=channel,
             processes=OrderProcessServiceStub(channel),
             admin=OrderProcessAdminServiceStub(channel),
         )
-
-
-def open_channel(target: str) -> grpc.aio.Channel:
-    """An insecure channel that tries nothing again by itself, and reconnects soon."""
-    return grpc.aio.insecure_channel(
-        target,
-        options=[
-            ("grpc.enable_retries", 0),
-            ("grpc.enable_http_proxy", 0),
-            ("grpc.max_receive_message_length", _RECEIVED_BYTES_MAX),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 1_000),
-            ("grpc.max_reconnect_backoff_ms", 1_000),
-        ],
-    )
 
 
 async def call(
@@ -244,6 +228,8 @@ def _details(error: grpc.aio.AioRpcError) -> Sequence[Any]:
 def _cause(message: str) -> str:
     """The one word of grpc's long message that helps."""
     for sign, cause in (
+        ("unhealthy", "what is there does not serve just now"),
+        ("health check", "what is there does not serve just now"),
         ("refused", "connection refused"),
         ("DNS", "its name does not resolve"),
         ("resolution failed", "its name does not resolve"),

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 import grpc
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc_health.v1.health import HealthServicer
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from oms.common.v1.money_pb2 import Money
 from oms.orchestrator.v1 import order_process_admin_service_pb2 as admin_pb
@@ -51,18 +54,19 @@ class Kept:
 
 
 class FakeOrchestrator(OrderProcessServiceServicer, OrderProcessAdminServiceServicer):
-    """The two services of an orchestrator, on a free port of 127.0.0.1."""
+    """The two services of an orchestrator, on a free port; with `log_of`, a replica of another."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, log_of: "FakeOrchestrator | None" = None) -> None:
         self.port = 0
-        self.kept: dict[str, Kept] = {}
+        self.kept: dict[str, Kept] = {} if log_of is None else log_of.kept
         self.calls: Counter[str] = Counter()
         self.requests: defaultdict[str, list[Message]] = defaultdict(list)
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.audits: deque[list[admin_pb.AuditOrderProcessesResponse | Fault]] = deque()
         self.every_nth_away = 0
         self.holds_seconds_max = float("inf")
-        self.changed = threading.Condition()
+        self.changed: threading.Condition = log_of.changed if log_of else threading.Condition()
+        self.health = HealthServicer()
         self._server: grpc.Server | None = None
         self.start()
 
@@ -76,6 +80,8 @@ class FakeOrchestrator(OrderProcessServiceServicer, OrderProcessAdminServiceServ
         )
         add_OrderProcessServiceServicer_to_server(self, self._server)
         add_OrderProcessAdminServiceServicer_to_server(self, self._server)
+        add_HealthServicer_to_server(self.health, self._server)
+        self.set_serving(True)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
 
@@ -95,6 +101,11 @@ class FakeOrchestrator(OrderProcessServiceServicer, OrderProcessAdminServiceServ
         if self._server is not None:
             self._server.stop(grace=None).wait()
             self._server = None
+
+    def set_serving(self, serving: bool) -> None:
+        """What its health says."""
+        status = HealthCheckResponse.ServingStatus.Value("SERVING" if serving else "NOT_SERVING")
+        self.health.set("oms.orchestrator.v1.OrderProcessService", status)
 
     def fail(self, method: str, *faults: Fault) -> None:
         """The next calls of a method are answered so, one each."""
