@@ -21,12 +21,17 @@ from console.exits import Exit
 from console.fleet import (
     NAMES,
     ORCHESTRATOR,
+    REPLICAS_MAX,
     Fleet,
     check_ports,
+    check_shared,
     databases_of,
     default_listens,
     free_ports,
     listens_of,
+    ports_from,
+    schemas_in,
+    service_of,
 )
 from console.log_line import compact, whole
 from console.options import DEFAULT_TARGET, AsJson
@@ -34,12 +39,31 @@ from console.supervisor import CannotRun, Happening, Kind, Patience, Supervisor
 from console.terminal import BadInput, Terminal
 
 _DATA: Final = Path("var")
-_NAME_WIDTH: Final = max(map(len, NAMES))
 _NAME_STYLES: Final = dict(zip(NAMES, ("cyan", "blue", "magenta", "yellow"), strict=True))
+
+Replicas = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=REPLICAS_MAX,
+        metavar="N",
+        help="How many of each service; several need PostgreSQL.",
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="A PostgreSQL database in which each service gets a schema of its own.",
+        show_default=False,
+    ),
+]
 
 
 def up(
     *,
+    replicas: Replicas = 1,
+    database_url: DatabaseUrl = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
@@ -47,17 +71,19 @@ def up(
             show_default="var",
         ),
     ] = None,
-    ports_from: Annotated[
+    first_port: Annotated[
         int | None,
         typer.Option(
+            "--ports-from",
             min=1,
             max=65_532,
             metavar="PORT",
-            help="Four ports from here on: orchestrator, order, payment, delivery.",
+            help="Four ports from here on: orchestrator, order, payment, delivery; "
+            "each further replica's are 10 further on.",
             show_default="50051",
         ),
     ] = None,
-    any_ports: Annotated[bool, typer.Option("--free-ports", help="Any four free ports.")] = False,
+    any_ports: Annotated[bool, typer.Option("--free-ports", help="Any free ports.")] = False,
     quiet_logs: Annotated[
         bool, typer.Option("--quiet-logs", help="Do not show the logs of the services.")
     ] = False,
@@ -72,24 +98,18 @@ def up(
     """Runs the four services."""
     terminal = Terminal.open(as_json=as_json)
     with terminal.reporting():
-        if any_ports and ports_from is not None:
-            raise BadInput("--free-ports or --ports-from: one of them.")
-        # Ports that were asked for are meant for all: for targets too.
         environ = dict(os.environ)
-        if any_ports or ports_from is not None:
-            for name in NAMES:
-                environ.pop(f"OMS_{name.upper()}_LISTEN", None)
-                environ.pop(f"OMS_{name.upper()}_TARGET", None)
-        if any_ports:
-            listens = listens_of(free_ports())
-        elif ports_from is not None:
-            listens = listens_of(range(ports_from, ports_from + len(NAMES)))
-        else:
-            listens = default_listens(environ)
-        fleet = Fleet(listens=listens, database_urls=databases_of(environ, data_dir, _DATA))
+        fleet = _fleet(
+            environ,
+            replicas=replicas,
+            database_url=database_url,
+            data_dir=data_dir,
+            first_port=first_port,
+            any_ports=any_ports,
+        )
         showing = Showing(terminal, fleet, quiet_logs=quiet_logs)
         try:
-            check_ports(listens)
+            check_ports(fleet.listens)
         except CannotRun as problem:
             terminal.refuse(str(problem))
             raise typer.Exit(Exit.CONFIGURATION) from None
@@ -105,23 +125,35 @@ def up(
 HELP: Final = """
 Runs the four services in the foreground, and restarts any that dies.
 
-Each is a process with a database of its own.
+Each is a process with a database of its own: a SQLite file in --data-dir or,
+with --database-url, a schema of one PostgreSQL database. Their names are
+oms_order, oms_payment, oms_gateway, oms_delivery and oms_orchestrator; those
+that are missing are created.
+
+With --replicas N there are N of each, order-1 to order-N and so on, on one
+PostgreSQL: the first on the usual ports, 50051 to 50054, the second on 50061
+to 50064, and so on. The orchestrators dial all replicas of a participant, and
+what is printed to paste dials all orchestrators. When one dies, the others go
+on with what it had in hand; nothing is restarted but what died.
 
 Once all are SERVING it prints calls to paste. Ctrl-C (or SIGTERM) drains: the
-orchestrator first, then the others; a second Ctrl-C kills. Nothing that was
+orchestrators first, then the others; a second Ctrl-C kills. Nothing that was
 accepted is lost either way.
 
 Settings in the environment (OMS_*, see `oms serve order --help` and the like)
-go to the services; --data-dir and the ports given here win over them.
+go to the services; --data-dir, --database-url and the ports given here win
+over them.
 
 For example:
 
   oms up
   oms up --data-dir /srv/oms --quiet-logs
   oms up --free-ports --json
+  oms up --replicas 3 --database-url postgresql://oms:secret@127.0.0.1/oms
 
 With --json every happening is a line: started, serving, all_serving (with the
-addresses), log lines, died, stopping, stopped.
+address of each process and the target of each service), log lines, died,
+stopping, stopped.
 
 Exit codes:
 
@@ -130,6 +162,40 @@ Exit codes:
   2   bad input
   1   anything else
 """
+
+
+def _fleet(
+    environ: dict[str, str],
+    *,
+    replicas: int,
+    database_url: str | None,
+    data_dir: Path | None,
+    first_port: int | None,
+    any_ports: bool,
+) -> Fleet:
+    """What is to run. Takes out of `environ` what flags say otherwise; raises `BadInput`."""
+    if any_ports and first_port is not None:
+        raise BadInput("--free-ports or --ports-from: one of them.")
+    if database_url is not None and data_dir is not None:
+        raise BadInput("--database-url or --data-dir: one of them.")
+    if any_ports or first_port is not None:
+        # Ports that were asked for are meant for all: for targets too.
+        for name in NAMES:
+            environ.pop(f"OMS_{name.upper()}_LISTEN", None)
+            environ.pop(f"OMS_{name.upper()}_TARGET", None)
+    if any_ports:
+        listens = listens_of(free_ports(replicas))
+    elif first_port is not None:
+        listens = listens_of(ports_from(first_port, replicas))
+    else:
+        listens = default_listens(environ, replicas)
+    if database_url is not None:
+        databases = schemas_in(database_url)
+    else:
+        databases = databases_of(environ, data_dir, _DATA)
+    if replicas > 1:
+        check_shared(databases)
+    return Fleet(listens=listens, database_urls=databases)
 
 
 async def _run(
@@ -156,6 +222,7 @@ class Showing:
         self._terminal = terminal
         self._fleet = fleet
         self._quiet_logs = quiet_logs
+        self._name_width = max(map(len, (*NAMES, *fleet.listens)))
         self._told_how = False
 
     def happened(self, it: Happening) -> None:
@@ -166,7 +233,7 @@ class Showing:
             self._terminal.line(self._document(it))
             return
         if it.name:
-            line = Text().append(it.name.ljust(_NAME_WIDTH), style=_NAME_STYLES.get(it.name, ""))
+            line = Text().append(it.name.ljust(self._name_width), style=_style(it.name))
             self._terminal.out.print(line.append("  ").append_text(self._text(it)), soft_wrap=True)
         elif it.kind is Kind.STOPPING:
             if it.text:
@@ -212,6 +279,7 @@ class Showing:
                 document["address"] = self._fleet.addresses[it.name]
             case Kind.ALL_SERVING:
                 document["addresses"] = self._fleet.addresses
+                document["targets"] = {it: self._fleet.target(it) for it in NAMES}
             case Kind.DIED:
                 document |= {"code": it.code, "message": it.text}
                 document["restart_in_seconds"] = it.restart_in_seconds
@@ -225,11 +293,14 @@ class Showing:
 def ready_to_paste(fleet: Fleet) -> list[Text | Table]:
     """Where everything is, and what to try."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    for name in NAMES:
-        table.add_row(Text(name, style=_NAME_STYLES[name]), fleet.addresses[name])
-    target = fleet.addresses[ORCHESTRATOR]
+    for service in NAMES:
+        for name in fleet.replicas(service):
+            table.add_row(Text(name, style=_style(name)), fleet.addresses[name])
+    target = fleet.target(ORCHESTRATOR)
+    # grpcurl dials one server; any of them takes any call.
+    one = fleet.addresses[fleet.replicas(ORCHESTRATOR)[0]]
     oms = "oms" if target == DEFAULT_TARGET else f"oms --target {target}"
-    service = "oms.orchestrator.v1.OrderProcessService"
+    interface = "oms.orchestrator.v1.OrderProcessService"
     commands = Path(sys.executable).parent
     return [
         Text("\nAll are SERVING. Ctrl-C stops them.\n", style="bold green"),
@@ -252,7 +323,11 @@ def ready_to_paste(fleet: Fleet) -> list[Text | Table]:
             '  "delivery_address": {"recipient": "Ada", "lines": ["1 Market St"],\n'
             '    "locality": "San Francisco", "postal_code": "94105",\n'
             '    "country_code": "US"}}\' \\\n'
-            f"  {target} {service}/StartOrderProcess\n"
-            f"grpcurl -plaintext {target} describe {service}\n"
+            f"  {one} {interface}/StartOrderProcess\n"
+            f"grpcurl -plaintext {one} describe {interface}\n"
         ),
     ]
+
+
+def _style(name: str) -> str:
+    return _NAME_STYLES[service_of(name)]

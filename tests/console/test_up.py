@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from console.exits import Exit
-from console.fleet import Fleet, databases_in, listens_of
+from console.fleet import Fleet, databases_in, listens_of, ports_from, schemas_in
 from console.supervisor import Happening, Kind
 from console.terminal import Terminal
 from console.up import Showing
@@ -38,12 +38,13 @@ def shown(
     as_json: bool = False,
     quiet: bool = False,
     terminal: bool = False,
+    fleet: Fleet = FLEET,
 ) -> list[str]:
     out = io.StringIO()
     console = Console(
         file=out, width=100, force_terminal=terminal, no_color=True, markup=False, highlight=False
     )
-    showing = Showing(Terminal(out=console, err=console, as_json=as_json), FLEET, quiet_logs=quiet)
+    showing = Showing(Terminal(out=console, err=console, as_json=as_json), fleet, quiet_logs=quiet)
     for it in happenings:
         showing.happened(it)
     return [line.rstrip() for line in out.getvalue().splitlines()]
@@ -81,6 +82,21 @@ def test_what_to_try_is_told_once_with_the_ports_as_they_are() -> None:
     assert "127.0.0.1:7001 oms.orchestrator.v1.OrderProcessService/StartOrderProcess" in text
 
 
+def test_with_replicas_oms_is_told_of_all_orchestrators_and_grpcurl_of_one() -> None:
+    fleet = Fleet(
+        listens=listens_of(ports_from(7001, 2)), database_urls=schemas_in("postgresql://h/d")
+    )
+    happened = [Happening(kind=Kind.SERVING, name="order-2"), Happening(kind=Kind.ALL_SERVING)]
+    lines = shown(happened, fleet=fleet)
+    assert "order-2         SERVING at 127.0.0.1:7012" == lines[0]
+    text = "\n".join(lines)
+    assert "oms --target ipv4:127.0.0.1:7001,127.0.0.1:7011 order place" in text
+    assert "  127.0.0.1:7001 oms.orchestrator.v1.OrderProcessService/StartOrderProcess" in text
+    (told,) = [json.loads(line) for line in shown(happened[1:], fleet=fleet, as_json=True)]
+    assert "127.0.0.1:7012" == told["addresses"]["order-2"]
+    assert "ipv4:127.0.0.1:7002,127.0.0.1:7012" == told["targets"]["order"]
+
+
 def test_json_is_a_line_for_each_happening() -> None:
     told = [json.loads(line) for line in shown(LIFE, as_json=True)]
     events = ["started", "log", "serving", "all_serving", "died", "all_serving", "stopping"]
@@ -104,7 +120,25 @@ def test_a_port_in_use_is_told_before_anything_is_started() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--free-ports", "--ports-from", "7001"), ("--ports-from", "65533")]
+    "arguments",
+    [
+        ("--free-ports", "--ports-from", "7001"),
+        ("--ports-from", "65533"),
+        ("--ports-from", "65530", "--replicas", "2", "--database-url", "postgresql://h/d"),
+    ],
 )
 def test_ports_that_cannot_be_meant_are_bad_input(arguments: tuple[str, ...]) -> None:
     assert Exit.BAD_INPUT is oms("up", *arguments).exit
+
+
+@pytest.mark.parametrize("where", [(), ("--data-dir", "var")])
+def test_replicas_without_postgresql_are_bad_input_that_says_why(where: tuple[str, ...]) -> None:
+    ran = oms("up", "--replicas", "2", *where)
+    assert (Exit.BAD_INPUT, "") == (ran.exit, ran.out)
+    assert "--database-url postgresql://" in ran.err
+    assert "one orchestrator's alone" in ran.err
+
+
+def test_a_database_is_one_or_a_folder_of_files_and_not_both() -> None:
+    ran = oms("up", "--database-url", "postgresql://h/d", "--data-dir", "var")
+    assert Exit.BAD_INPUT is ran.exit
