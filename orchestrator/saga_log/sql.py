@@ -5,7 +5,8 @@ group commit, so that everything that waits shares one transaction; reads never 
 are grouped in the same way.
 
 On SQLite one orchestrator holds the file (chassis opens it exclusively), so whoever else is named
-as an owner is dead.
+as an owner is dead. A server is shared: there every orchestrator says again and again that it is
+alive, and is dead once it has not done so for a lease.
 
 What a command came to is sometimes not known: the database stayed away, or the caller left before
 the answer. A process that was being created or claimed then may be owned by this orchestrator
@@ -14,12 +15,13 @@ one that the dead left. This module must never forget one.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 from sqlalchemy import Connection
+from sqlalchemy.engine import make_url
 
 from chassis import faults
 from chassis.database import Database
@@ -29,15 +31,15 @@ from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.codec import encode
 from orchestrator.saga_log.group_read import GroupRead
 from orchestrator.saga_log.protocol import Append, ListQuery, NewProcess, ProcessRow, StoredProcess
+from orchestrator.saga_log.sql_claims import ClaimCommand, HeartbeatCommand, ReleaseCommand
+from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.sql_writes import (
     AppendCommand,
-    ClaimCommand,
     CreateCommand,
     EventText,
     LogCommand,
     LogReply,
     LogWriter,
-    ReleaseCommand,
 )
 
 T = TypeVar("T")
@@ -49,15 +51,25 @@ IN_DOUBT_MAX = 50_000
 class SqlSagaLog:
     """The saga log (see `protocol.SagaLog`) on one database."""
 
-    def __init__(self, database: Database, commits: GroupCommit[LogCommand, LogReply]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        commits: GroupCommit[LogCommand, LogReply],
+        work: Work | None = None,
+    ) -> None:
+        """Without `work` the database is this orchestrator's alone."""
         self._database = database
         self._commits = commits
+        self._work = work or Work(shared=False)
         self._loads: GroupRead[tuple[str, int], StoredProcess | None] = GroupRead(self._load_all)
         self._in_doubt: dict[tuple[str, int], None] = {}
 
     @classmethod
-    async def open(cls, url: str) -> "SqlSagaLog":
+    async def open(cls, url: str, *, newest: Mapping[str, int] | None = None) -> Self:
         """Opens the log at a database URL, migrates it where needed, and starts its writer.
+
+        `newest` are the newest versions of the definitions that can be run here, by name: on a
+        shared log, what runs on newer ones is left to those who can. Without it all is claimed.
 
         Raises:
             CannotStart: It cannot be opened: in use by another orchestrator, newer than this
@@ -66,17 +78,17 @@ class SqlSagaLog:
         database = Database.open(
             url, name="orchestrator", migrations="orchestrator.migrations", exclusive=True
         )
-        writer = LogWriter(database.engine.dialect)
-        return await cls.over(database, writer)
+        work = Work(shared=is_shared(url), newest=newest)
+        return await cls.over(database, LogWriter(database.engine.dialect, work=work), work)
 
     @classmethod
-    async def over(cls, database: Database, writer: LogWriter) -> "SqlSagaLog":
+    async def over(cls, database: Database, writer: LogWriter, work: Work) -> Self:
         """A log over a database that is open, and now belongs to it."""
         commits: GroupCommit[LogCommand, LogReply] = GroupCommit(
             database.engine, writer.apply, name="orchestrator"
         )
         await commits.start()
-        return cls(database, commits)
+        return cls(database, commits, work)
 
     async def create(self, new: NewProcess) -> tuple[ProcessRow, bool]:
         """Stores a process that begins, unless one of the same business key is there."""
@@ -130,13 +142,18 @@ class SqlSagaLog:
         """When the first process that nobody runs falls due; long ago, if it is in doubt."""
         if self._in_doubt:
             return 0
-        return await self._read(partial(sql_reads.next_due_us, owner=owner))
+        return await self._read(partial(self._work.next_due_us, owner=owner))
 
     async def release(self, *, process_id: str, epoch: int, due_time_us: int) -> None:
         """Gives a waiting process back, to be claimed when it is due."""
         await self._submit(
             ReleaseCommand(process_id=process_id, epoch=epoch, due_time_us=due_time_us)
         )
+
+    async def beat(self, owner: str, *, lease_seconds: float) -> None:
+        """Says that an owner is alive for so long from now on. Zero: that it is not, any more."""
+        lease_us = round(lease_seconds * 1_000_000)
+        await self._submit(HeartbeatCommand(owner=owner, lease_us=lease_us))
 
     async def list(self, query: ListQuery) -> tuple[StoredProcess, ...]:
         """Reads a page of processes with their events, newest first."""
@@ -170,6 +187,11 @@ class SqlSagaLog:
             return await self._database.read(query)
         except faults.Unavailable as fault:
             raise _unavailable() from fault
+
+
+def is_shared(url: str) -> bool:
+    """Whether several orchestrators may use the log at a URL at the same time."""
+    return make_url(url).get_backend_name() != "sqlite"
 
 
 def _texts(events: Sequence[Event]) -> tuple[EventText, ...]:

@@ -23,7 +23,7 @@ EventTexts: TypeAlias = tuple[str, int, str]
 _IDS_MAX = 500
 """How many ids one statement names."""
 
-_ROWS: Select[Any] = select(
+ROWS: Select[Any] = select(
     PROCESSES.c.process_id,
     PROCESSES.c.business_key,
     PROCESSES.c.fingerprint,
@@ -37,8 +37,9 @@ _ROWS: Select[Any] = select(
     PROCESSES.c.update_time_us,
     PROCESSES.c.end_time_us,
 )
-_ROWS_BY_ID = _ROWS.where(PROCESSES.c.process_id.in_(bindparam("ids", expanding=True)))
-_ROWS_BY_KEY = _ROWS.where(PROCESSES.c.business_key.in_(bindparam("keys", expanding=True)))
+_ROWS_BY_ID = ROWS.where(PROCESSES.c.process_id.in_(bindparam("ids", expanding=True)))
+_ROWS_BY_ID_LOCKED = _ROWS_BY_ID.order_by(PROCESSES.c.process_id).with_for_update()
+_ROWS_BY_KEY = ROWS.where(PROCESSES.c.business_key.in_(bindparam("keys", expanding=True)))
 _NEWEST_FIRST = (PROCESSES.c.create_time_us.desc(), PROCESSES.c.process_id.desc())
 
 _EVENTS_OF_ONE = (
@@ -56,34 +57,19 @@ _EVENTS_OF_MANY = (
     .order_by(EVENTS.c.process_id, EVENTS.c.sequence)
 )
 
-# Work. All of it is in the partial index, in this order: by owner, then by due time.
-_UNSETTLED = PROCESSES.c.due_time_us.is_not(None)
-_RELEASED = (
-    _ROWS.where(_UNSETTLED, PROCESSES.c.owner.is_(None))
-    .order_by(PROCESSES.c.due_time_us)
-    .limit(bindparam("limit"))
-)
-_RELEASED_DUE = _RELEASED.where(PROCESSES.c.due_time_us <= bindparam("now_us"))
-_OWNED_BY_OTHERS = tuple(
-    _ROWS.where(_UNSETTLED, owned_by_another)
-    .order_by(PROCESSES.c.owner, PROCESSES.c.due_time_us)
-    .limit(bindparam("limit"))
-    for owned_by_another in (
-        PROCESSES.c.owner < bindparam("owner"),
-        PROCESSES.c.owner > bindparam("owner"),
-    )
-)
-
 
 def rows_by_key(connection: Connection, keys: Sequence[str]) -> dict[str, ProcessRow]:
     """The processes of these business keys, by key."""
-    found = _rows(connection, _ROWS_BY_KEY, keys=list(keys))
+    found = select_rows(connection, _ROWS_BY_KEY, keys=list(keys))
     return {row.business_key: row for row in found}
 
 
-def rows_by_id(connection: Connection, ids: Sequence[str]) -> dict[str, ProcessRow]:
-    """The processes of these ids, by id."""
-    return {row.process_id: row for row in _rows(connection, _ROWS_BY_ID, ids=list(ids))}
+def rows_by_id(
+    connection: Connection, ids: Sequence[str], *, lock: bool = False
+) -> dict[str, ProcessRow]:
+    """The processes of these ids, by id. With `lock`, nobody else changes them until the commit."""
+    statement = _ROWS_BY_ID_LOCKED if lock else _ROWS_BY_ID
+    return {row.process_id: row for row in select_rows(connection, statement, ids=list(ids))}
 
 
 def texts_between(
@@ -129,36 +115,15 @@ def page(connection: Connection, query: ListQuery) -> tuple[StoredProcess, ...]:
     Asked for some phases, it asks for the newest of each and merges: each of these reads stops
     after the limit, where one read over all of them would walk past every process in another phase.
     """
-    statement = _ROWS.where(*_conditions(query)).order_by(*_NEWEST_FIRST).limit(query.limit)
+    statement = ROWS.where(*_conditions(query)).order_by(*_NEWEST_FIRST).limit(query.limit)
     if not query.phases:
-        return with_events(connection, list(_rows(connection, statement)))
+        return with_events(connection, list(select_rows(connection, statement)))
     found = chain.from_iterable(
-        _rows(connection, statement.where(PROCESSES.c.phase == phase.value))
+        select_rows(connection, statement.where(PROCESSES.c.phase == phase.value))
         for phase in sorted(query.phases)
     )
     newest = sorted(found, key=lambda row: (row.create_time_us, row.process_id), reverse=True)
     return with_events(connection, newest[: query.limit])
-
-
-def released_due(connection: Connection, *, now_us: int, limit: int) -> list[ProcessRow]:
-    """Processes that nobody owns and that are due, the longest due first."""
-    return list(_rows(connection, _RELEASED_DUE, now_us=now_us, limit=limit))
-
-
-def owned_by_others(connection: Connection, *, owner: str, limit: int) -> list[ProcessRow]:
-    """Unsettled processes that somebody else owns."""
-    found: list[ProcessRow] = []
-    for statement in _OWNED_BY_OTHERS:
-        found.extend(_rows(connection, statement, owner=owner, limit=limit - len(found)))
-    return found
-
-
-def next_due_us(connection: Connection, *, owner: str) -> int | None:
-    """When the first of the processes that nobody runs falls due: long ago, if it is orphaned."""
-    if owned_by_others(connection, owner=owner, limit=1):
-        return 0
-    first = next(_rows(connection, _RELEASED, limit=1), None)
-    return None if first is None else first.due_time_us
 
 
 def _conditions(query: ListQuery) -> Iterable[ColumnElement[bool]]:
@@ -191,9 +156,10 @@ def _stored(row: ProcessRow, texts: Sequence[EventTexts], *, after: int) -> Stor
     return stored_process(row, texts)
 
 
-def _rows(
+def select_rows(
     connection: Connection, statement: Select[Any], **parameters: object
 ) -> Iterator[ProcessRow]:
+    """The processes that a selection from `ROWS` finds."""
     for found in connection.execute(statement, parameters):
         named = found._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
         yield ProcessRow(**{**named, "phase": Phase(named["phase"])})

@@ -13,8 +13,8 @@ are its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import assert_never
+from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,10 +27,17 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.elements import ClauseElement
 
 from orchestrator.saga_log import sql_reads
+from orchestrator.saga_log.driver_statement import DriverStatement
 from orchestrator.saga_log.protocol import Append, Fenced, NewProcess, ProcessRow, Stale
+from orchestrator.saga_log.sql_claims import (
+    ClaimCommand,
+    ClaimWriter,
+    HeartbeatCommand,
+    ReleaseCommand,
+)
+from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
 
 
@@ -61,48 +68,9 @@ class AppendCommand:
     texts: tuple[EventText, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseCommand:
-    """Answered with None."""
-
-    process_id: str
-    epoch: int
-    due_time_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimCommand:
-    """Answered with the rows that were claimed, as they are now.
-
-    `maybe_mine` are processes that this owner may own without knowing it, each with the epoch at
-    which it would. What is claimed is added before the commit: if the answer to that is lost, it
-    can be looked for.
-    """
-
-    owner: str
-    now_us: int
-    limit: int
-    maybe_mine: set[tuple[str, int]]
-
-
-LogCommand = CreateCommand | AppendCommand | ReleaseCommand | ClaimCommand
+LogCommand = CreateCommand | AppendCommand | ReleaseCommand | ClaimCommand | HeartbeatCommand
+C = TypeVar("C", CreateCommand, AppendCommand, ReleaseCommand, ClaimCommand, HeartbeatCommand)
 LogReply = tuple[ProcessRow, bool] | int | None | tuple[ProcessRow, ...]
-
-
-class DriverStatement:
-    """A statement compiled once and run on the driver's own cursor: nothing is done row by row."""
-
-    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)
-        self._sql = str(compiled)
-        self._names: Sequence[str] | None = getattr(compiled, "positiontup", None)
-
-    def run(self, connection: Connection, parameters: Sequence[Mapping[str, object]]) -> int:
-        """Runs it for each set of parameters; answers how many rows it hit in all."""
-        if self._names is None:
-            return connection.exec_driver_sql(self._sql, [dict(p) for p in parameters]).rowcount
-        rows = [tuple(p[name] for name in self._names) for p in parameters]
-        return connection.exec_driver_sql(self._sql, rows).rowcount
 
 
 APPEND_GUARDS: tuple[ColumnElement[bool], ...] = (
@@ -118,8 +86,13 @@ class LogWriter:
     """Applies commands to the log's tables."""
 
     def __init__(
-        self, dialect: Dialect, *, append_guards: Sequence[ColumnElement[bool]] = APPEND_GUARDS
+        self,
+        dialect: Dialect,
+        *,
+        work: Work | None = None,
+        append_guards: Sequence[ColumnElement[bool]] = APPEND_GUARDS,
     ) -> None:
+        """`work` finds what nobody runs; without it, all that others own is that."""
         self._insert_process = DriverStatement(insert(PROCESSES), dialect)
         self._insert_event = DriverStatement(insert(EVENTS), dialect)
         self._append = DriverStatement(
@@ -137,22 +110,7 @@ class LogWriter:
             ),
             dialect,
         )
-        at_epoch = (
-            PROCESSES.c.process_id == bindparam("process_id_is"),
-            PROCESSES.c.epoch == bindparam("epoch_is"),
-        )
-        self._release = DriverStatement(
-            update(PROCESSES)
-            .where(*at_epoch, PROCESSES.c.due_time_us.is_not(None))
-            .values(owner=bindparam("to_owner"), due_time_us=bindparam("to_due_time_us")),
-            dialect,
-        )
-        self._claim = DriverStatement(
-            update(PROCESSES)
-            .where(*at_epoch)
-            .values(owner=bindparam("to_owner"), epoch=bindparam("to_epoch")),
-            dialect,
-        )
+        self._claims = ClaimWriter(dialect, work or Work(shared=False))
 
     def apply(
         self, connection: Connection, commands: Sequence[LogCommand]
@@ -162,32 +120,19 @@ class LogWriter:
         Kind by kind, and within a kind in the order given. Between kinds there is no order to keep:
         whoever sends two commands about one process waits for the answer to the first.
         """
-        creates: dict[int, CreateCommand] = {}
-        appends: dict[int, AppendCommand] = {}
-        releases: dict[int, ReleaseCommand] = {}
-        claims: dict[int, ClaimCommand] = {}
-        for index, command in enumerate(commands):
-            match command:
-                case CreateCommand():
-                    creates[index] = command
-                case AppendCommand():
-                    appends[index] = command
-                case ReleaseCommand():
-                    releases[index] = command
-                case ClaimCommand():
-                    claims[index] = command
-                case _:
-                    assert_never(command)
         replies: dict[int, LogReply | Exception] = {}
-        if creates:
+        if creates := _of_kind(CreateCommand, commands):
             replies |= self._create_all(connection, creates)
-        if appends:
+        if appends := _of_kind(AppendCommand, commands):
             replies |= self._append_all(connection, appends)
-        for index, release in releases.items():
-            self._release_one(connection, release)
+        if releases := _of_kind(ReleaseCommand, commands):
+            self._claims.release(connection, list(releases.values()))
+            replies |= dict.fromkeys(releases)
+        for index, claim in _of_kind(ClaimCommand, commands).items():
+            replies[index] = self._claims.claim(connection, claim)
+        for index, heartbeat in _of_kind(HeartbeatCommand, commands).items():
+            self._claims.beat(connection, heartbeat)
             replies[index] = None
-        for index, claim in claims.items():
-            replies[index] = self._claim_some(connection, claim)
         return [replies[index] for index in range(len(commands))]
 
     def _create_all(
@@ -205,6 +150,8 @@ class LogWriter:
             # There already under its own process id: the answer to its commit was lost.
             replies[index] = (row, row.process_id == command.new.process_id)
         if fresh:
+            # In one order everywhere: so replicas that were sent the same do not lock in a circle.
+            fresh.sort(key=lambda command: command.new.business_key)
             self._insert_process.run(connection, [_process_values(command) for command in fresh])
             self._insert_events(
                 connection, ((command.new.process_id, 0, command.texts) for command in fresh)
@@ -217,7 +164,8 @@ class LogWriter:
         """All at once; where one of them misses, all of them one by one, to see which."""
         if len(commands) > 1:
             savepoint = connection.begin_nested()
-            values = [_append_values(command.append) for command in commands.values()]
+            in_order = sorted(commands.values(), key=lambda command: command.append.process_id)
+            values = [_append_values(command.append) for command in in_order]
             if self._append.run(connection, values) == len(commands):
                 savepoint.commit()
                 self._insert_events(connection, map(_appended, commands.values()))
@@ -231,46 +179,6 @@ class LogWriter:
             return _why_missed(connection, command)
         self._insert_events(connection, [_appended(command)])
         return _revision(append)
-
-    def _release_one(self, connection: Connection, command: ReleaseCommand) -> None:
-        """Hits nothing where the process is another's by now, or at rest: nothing to give."""
-        values = {
-            "process_id_is": command.process_id,
-            "epoch_is": command.epoch,
-            "to_owner": None,
-            "to_due_time_us": command.due_time_us,
-        }
-        self._release.run(connection, [values])
-
-    def _claim_some(self, connection: Connection, command: ClaimCommand) -> tuple[ProcessRow, ...]:
-        """What this owner owns without knowing it, then what the dead left, then what is due."""
-        ids = sorted({process_id for process_id, _ in command.maybe_mine})
-        rows = [
-            row
-            for row in sql_reads.rows_by_id(connection, ids).values()
-            if row.owner == command.owner and (row.process_id, row.epoch) in command.maybe_mine
-        ]
-        assert len(rows) <= command.limit, "a claim looks for no more than it may take"
-        rows += sql_reads.owned_by_others(
-            connection, owner=command.owner, limit=command.limit - len(rows)
-        )
-        rows += sql_reads.released_due(
-            connection, now_us=command.now_us, limit=command.limit - len(rows)
-        )
-        claimed = tuple(replace(row, owner=command.owner, epoch=row.epoch + 1) for row in rows)
-        command.maybe_mine.update((row.process_id, row.epoch) for row in claimed)
-        values = [
-            {
-                "process_id_is": row.process_id,
-                "epoch_is": row.epoch,
-                "to_owner": command.owner,
-                "to_epoch": row.epoch + 1,
-            }
-            for row in rows
-        ]
-        hit = self._claim.run(connection, values) if values else 0
-        assert hit == len(values), "a row changed under the lock that its reader held"
-        return claimed
 
     def _insert_events(
         self,
@@ -290,6 +198,11 @@ class LogWriter:
         ]
         if values:
             self._insert_event.run(connection, values)
+
+
+def _of_kind(kind: type[C], commands: Sequence[LogCommand]) -> dict[int, C]:
+    """The commands of one kind, by their place in the batch."""
+    return {index: it for index, it in enumerate(commands) if isinstance(it, kind)}
 
 
 def _first_row(new: NewProcess) -> ProcessRow:

@@ -20,6 +20,11 @@ on.
   nor parked, so that none is forgotten. A partial index holds only those: the finished millions
   cost the search for work nothing.
 
+`replicas` says who is alive, where many orchestrators share the log: one row each, renewed well
+before `expire_time_us`. Its times are the database's own, so the clocks of the replicas do not
+matter. It only decides when to claim; the epoch keeps things right. On a database that one
+orchestrator holds for itself it stays empty.
+
 Times are microseconds since the Unix epoch, UTC. Bodies are JSON texts, written and read by the
 codec alone. Nothing here knows what a process is about. This module must never execute anything.
 """
@@ -56,6 +61,15 @@ EVENTS = Table(
     Column("kind", Text, nullable=False),
     Column("time_us", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+REPLICAS = Table(
+    "replicas",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("begin_time_us", BigInteger, nullable=False),
+    Column("expire_time_us", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -1,7 +1,6 @@
 """The conformance suite sees it when a guard is taken out of the statement that writes."""
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -32,23 +31,23 @@ def guards_without(column: str) -> list[sa.ColumnElement[bool]]:
 
 @pytest.mark.parametrize("test", FENCING)
 async def test_without_the_epoch_in_the_statement_the_suite_goes_red(
-    tmp_path: Path, test: Test
+    database_url: str, test: Test
 ) -> None:
-    async with open_log(tmp_path, guards=guards_without("epoch")) as log:
+    async with open_log(database_url, guards=guards_without("epoch")) as log:
         with pytest.raises((AssertionError, pytest.fail.Exception)):
             await test(log)
 
 
 @pytest.mark.parametrize("test", SEQUENCE)
 async def test_without_the_revision_in_the_statement_the_suite_goes_red(
-    tmp_path: Path, test: Test
+    database_url: str, test: Test
 ) -> None:
-    async with open_log(tmp_path, guards=guards_without("revision")) as log:
+    async with open_log(database_url, guards=guards_without("revision")) as log:
         with pytest.raises((Exception, pytest.fail.Exception)):
             await test(log)
 
 
 @pytest.mark.parametrize("test", [*FENCING, *SEQUENCE])
-async def test_with_all_of_them_the_same_tests_are_green(tmp_path: Path, test: Test) -> None:
-    async with open_log(tmp_path) as log:
+async def test_with_all_of_them_the_same_tests_are_green(database_url: str, test: Test) -> None:
+    async with open_log(database_url) as log:
         await test(log)

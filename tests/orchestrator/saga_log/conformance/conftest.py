@@ -11,5 +11,8 @@ from tests.orchestrator.saga_log.conformance.logs import LOGS
 
 @pytest.fixture(params=sorted(LOGS))
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SagaLog]:
-    async with LOGS[request.param](tmp_path) as opened:
+    url = f"sqlite:///{tmp_path}/orchestrator.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    async with LOGS[request.param](url) as opened:
         yield opened

@@ -1,16 +1,15 @@
 """A SQL log whose database can be made to fail, and whose writer loses no time over it."""
 
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from chassis.database import Database
 from chassis.group_commit import TRYING_SECONDS, GroupCommit
-from orchestrator.saga_log.sql import SqlSagaLog
+from orchestrator.saga_log.sql import SqlSagaLog, is_shared
+from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.sql_writes import APPEND_GUARDS, LogCommand, LogReply, LogWriter
 
 
@@ -19,6 +18,7 @@ class Commits:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._real = engine.dialect.do_commit
+        self._trouble = engine.dialect.loaded_dbapi.OperationalError("disk I/O error")
         self.before = 0
         """So many fail and have no effect."""
         self.after = 0
@@ -28,11 +28,11 @@ class Commits:
     def __call__(self, connection: Any) -> None:
         if self.before:
             self.before -= 1
-            raise sqlite3.OperationalError("disk I/O error")
+            raise self._trouble
         self._real(connection)
         if self.after:
             self.after -= 1
-            raise sqlite3.OperationalError("disk I/O error")
+            raise self._trouble
 
     def stay_away(self) -> None:
         """From now on nothing is committed, however often it is tried."""
@@ -68,16 +68,17 @@ class TroubledLog(SqlSagaLog):
 
 @asynccontextmanager
 async def open_log(
-    folder: Path, *, guards: Sequence[sa.ColumnElement[bool]] = APPEND_GUARDS
+    url: str, *, guards: Sequence[sa.ColumnElement[bool]] = APPEND_GUARDS
 ) -> AsyncIterator[TroubledLog]:
     database = Database.open(
-        f"sqlite:///{folder}/orchestrator.db",
+        url,
         name="orchestrator",
         migrations="orchestrator.migrations",
         exclusive=True,
     )
     time = HurriedTime()
-    writer = LogWriter(database.engine.dialect, append_guards=guards)
+    work = Work(shared=is_shared(url))
+    writer = LogWriter(database.engine.dialect, work=work, append_guards=guards)
     group_commit: GroupCommit[LogCommand, LogReply] = GroupCommit(
         database.engine,
         writer.apply,
@@ -86,7 +87,7 @@ async def open_log(
         monotonic=time.monotonic,
     )
     await group_commit.start()
-    log = TroubledLog(database, group_commit)
+    log = TroubledLog(database, group_commit, work)
     log.database, log.time = database, time
     log.commits = Commits(database.engine)
     try:
