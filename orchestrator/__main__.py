@@ -12,7 +12,8 @@ from chassis.sentinel import serve_guarded
 from chassis.server import Server, run
 from chassis.settings import load
 from chassis.telemetry import configure
-from orchestrator.assembly import Orchestrator
+from orchestrator.assembly import Orchestrator, Sharing
+from orchestrator.order_process import ORDER_PROCESS
 from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import SERVICE as DELIVERY_SERVICE
 from orchestrator.participants.delivery import DeliveryParticipant
@@ -20,7 +21,7 @@ from orchestrator.participants.order import SERVICE as ORDER_SERVICE
 from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import SERVICE as PAYMENT_SERVICE
 from orchestrator.participants.payment import PaymentParticipant
-from orchestrator.saga_log.sql import SqlSagaLog
+from orchestrator.saga_log.sql import SqlSagaLog, is_shared
 from orchestrator.settings import OrchestratorSettings
 
 PROGRAM: Final = "orchestrator"
@@ -29,7 +30,8 @@ PROGRAM: Final = "orchestrator"
 async def main(settings: OrchestratorSettings) -> None:
     """Serves until it is told to stop, or can write no more."""
     async with contextlib.AsyncExitStack() as stack:
-        log = await SqlSagaLog.open(settings.orchestrator_database_url)
+        url = settings.orchestrator_database_url
+        log = await SqlSagaLog.open(url, newest={ORDER_PROCESS.name: ORDER_PROCESS.version})
         stack.push_async_callback(log.close)
         channels = [
             await stack.enter_async_context(open_channel(target, service=service))
@@ -57,6 +59,9 @@ async def main(settings: OrchestratorSettings) -> None:
             process_deadline_seconds=settings.process_deadline_seconds,
             return_window_seconds=settings.return_window_seconds,
             in_flight_max=settings.in_flight_max,
+            sharing=Sharing(replicas=log, lease_seconds=settings.lease_seconds)
+            if is_shared(url)
+            else None,
         )
         server = Server(
             listen=settings.orchestrator_listen,

@@ -6,7 +6,7 @@ then nothing of it runs any more. This module must never open or close what it w
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from chassis.clock import Clock
@@ -23,16 +23,30 @@ from orchestrator.audit.audit import Audit
 from orchestrator.audit.audits import Audits
 from orchestrator.audit.books import Books
 from orchestrator.feed import Feed
+from orchestrator.heartbeat import Heartbeat, Replicas
 from orchestrator.interventions import Interventions
 from orchestrator.order_process import ORDER_PROCESS
-from orchestrator.recovery import Recovery
+from orchestrator.recovery import LOOK_SECONDS, Recovery
 from orchestrator.resting import RestingLog
-from orchestrator.runner import Runner
+from orchestrator.runner import RESIDENT_WAIT_SECONDS, Runner
 from orchestrator.saga.definition import Policy
 from orchestrator.saga_log.protocol import SagaLog
 from orchestrator.servicer import OrderProcessServicer
 
 OWNER_PREFIX: Final = "orc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What is different where several orchestrators share one log."""
+
+    replicas: Replicas
+    lease_seconds: float
+    resident_wait_seconds: float = 5.0
+    """Who waits for longer does so in the log: what others append to it is then seen at once. So
+    this is how long a cancel that another replica accepted may wait to be acted on."""
+    look_seconds: float = 0.25
+    """How often is looked for what the dead and the draining left."""
 
 
 class Orchestrator:
@@ -51,10 +65,12 @@ class Orchestrator:
         process_deadline_seconds: float,
         return_window_seconds: float,
         in_flight_max: int,
+        sharing: Sharing | None = None,
     ) -> None:
         """`actions` are the participants' by their names, `random` draws evenly from 0 to 1.
 
-        `books` is what the participants keep, for the audit.
+        `books` is what the participants keep, for the audit. Without `sharing` the log is this
+        orchestrator's alone.
         """
         feed, rests = Feed(), Feed()
         audit = Audit(
@@ -75,7 +91,18 @@ class Orchestrator:
             random=random,
             owner=owner,
             feed=feed,
+            resident_wait_seconds=(
+                RESIDENT_WAIT_SECONDS if sharing is None else sharing.resident_wait_seconds
+            ),
         )
+        self._heartbeat = None
+        if sharing is not None:
+            self._heartbeat = Heartbeat(
+                replicas=sharing.replicas,
+                owner=owner,
+                lease_seconds=sharing.lease_seconds,
+                clock=clock,
+            )
         self.recovery: Final = Recovery(
             log=log,
             runner=self.runner,
@@ -83,6 +110,7 @@ class Orchestrator:
             owner=owner,
             # What is recovered comes on top of what is admitted.
             resident_max=2 * in_flight_max,
+            look_seconds=LOOK_SECONDS if sharing is None else sharing.look_seconds,
         )
         self._interventions = Interventions(log=log, feed=feed, clock=clock, wake=self._wake)
         self._servicer = OrderProcessServicer(
@@ -102,10 +130,13 @@ class Orchestrator:
             log=log, interventions=self._interventions, audits=self._audits
         )
         self._recovering: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to look for processes that nobody runs."""
+        """Begins to look for processes that nobody runs, and to say that it is alive."""
         assert self._recovering is None, "it is started once"
+        if self._heartbeat is not None:
+            self._beating = asyncio.create_task(self._heartbeat.run())
         self._recovering = asyncio.create_task(self.recovery.run())
 
     def hosted(self) -> list[Hosted]:
@@ -144,6 +175,10 @@ class Orchestrator:
             await asyncio.wait((self._recovering,))
         await self.runner.drain(grace_seconds)
         await self._interventions.drain()
+        if self._beating is not None:
+            assert self._heartbeat is not None, "who beats has one"
+            self._heartbeat.stop()
+            await asyncio.wait((self._beating,))
 
     def _wake(self, process_id: str) -> None:
         self.runner.wake(process_id)

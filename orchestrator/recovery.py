@@ -20,7 +20,7 @@ from orchestrator.saga_log.protocol import ProcessRow, SagaLog, StoredProcess
 BATCH_MAX: Final = 100
 ROUND_MAX: Final = 1_000
 """How many processes are claimed before anything else gets a turn."""
-PAUSE_SECONDS_MAX: Final = 1.0
+LOOK_SECONDS: Final = 1.0
 PAUSE_SECONDS_MIN: Final = 0.01
 UNREADABLE_SECONDS: Final = 60.0
 """How long a process that cannot be read is left alone, between two complaints about it."""
@@ -39,13 +39,18 @@ class Recovery:
         clock: Clock,
         owner: str,
         resident_max: int = 20_000,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """`resident_max` is more than is admitted from outside: so new work never starves old."""
+        """`resident_max` is more than is admitted from outside: so new work never starves old.
+
+        `look_seconds` is how often it looks, where nothing is known to be due before.
+        """
         self._log = log
         self._runner = runner
         self._clock = clock
         self._owner = owner
         self._resident_max = resident_max
+        self._look_seconds = look_seconds
         self._alarm = Alarm(clock)
         self._stopping = False
         self._out_of_order = False
@@ -77,10 +82,10 @@ class Recovery:
             if not self._out_of_order:
                 _log.error("recovery_cannot_reach_the_log", reason=fault.reason)
             self._out_of_order = True
-            return PAUSE_SECONDS_MAX
+            return LOOK_SECONDS
         except Exception:  # noqa: BLE001 - whatever it is, the loop goes on
             _log.exception("recovery_failed")
-            return PAUSE_SECONDS_MAX
+            return LOOK_SECONDS
         if self._out_of_order:
             _log.info("recovery_reaches_the_log")
         self._out_of_order = False
@@ -92,7 +97,7 @@ class Recovery:
         while not self._stopping and claimed_in_all < ROUND_MAX:
             room = min(BATCH_MAX, self._resident_max - self._runner.in_flight)
             if room <= 0:
-                return PAUSE_SECONDS_MAX
+                return self._look_seconds
             claimed = await self._log.claim(
                 owner=self._owner, now_us=self._clock.now_us(), limit=room
             )
@@ -107,9 +112,9 @@ class Recovery:
     async def _seconds_until_due(self) -> float:
         due_us = await self._log.next_due_us(self._owner)
         if due_us is None:
-            return PAUSE_SECONDS_MAX
+            return self._look_seconds
         seconds = (due_us - self._clock.now_us()) / MICROSECONDS_PER_SECOND
-        return max(PAUSE_SECONDS_MIN, min(seconds, PAUSE_SECONDS_MAX))
+        return max(PAUSE_SECONDS_MIN, min(seconds, self._look_seconds))
 
     def _launch(self, stored: StoredProcess) -> None:
         try:

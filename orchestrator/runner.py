@@ -8,7 +8,7 @@ Must never: forget a process that it owns without giving it back, except by dyin
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -30,6 +30,8 @@ __all__ = ["Action", "ActionCall", "ActionReply", "Runner"]
 
 T = TypeVar("T")
 
+RESIDENT_WAIT_SECONDS: Final = 30.0
+
 _log = structlog.get_logger(__name__)
 
 
@@ -46,7 +48,7 @@ class Runner:
         random: Callable[[], float],
         owner: str,
         feed: Feed,
-        resident_wait_seconds: float = 30.0,
+        resident_wait_seconds: float = RESIDENT_WAIT_SECONDS,
     ) -> None:
         """`random` draws evenly from 0 to 1; `owner` is a name that nobody had before.
 
@@ -136,6 +138,10 @@ class Runner:
         assert not stored.unreadable, "what cannot be read cannot be run"
         state = replay(stored.events)
         self._begin(stored.row.process_id, stored.row.epoch, state, call=None)
+
+    def runs(self, process_id: str) -> bool:
+        """Whether a process is run here just now."""
+        return process_id in self._runs
 
     def wake(self, process_id: str) -> None:
         """Has a process looked at: something was appended to it from outside."""

@@ -39,8 +39,11 @@ OVERLOADED_RETRY_SECONDS: Final = 1.0
 MARGIN_SHARE: Final = 0.1
 MARGIN_SECONDS_MIN: Final = 0.005
 MARGIN_SECONDS_MAX: Final = 0.25
-# How often the log is looked into where another orchestrator may have written.
+# How often the log is looked into where another orchestrator may have written: by who watches, by
+# who waits for a process that is run elsewhere, and by who waits for one that is run here, for it
+# may have been taken over.
 WATCH_LOOK_SECONDS: Final = 1.0
+ELSEWHERE_LOOK_SECONDS: Final = 1.0
 WAIT_LOOK_SECONDS: Final = 5.0
 # How often a cancel is decided again because the process moved on meanwhile.
 CANCEL_TRIES_MAX: Final = 50
@@ -241,7 +244,10 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
             left = None if until is None else until - now()
             if left is not None and left <= 0:
                 return
-            look_seconds = WAIT_LOOK_SECONDS if left is None else min(left, WAIT_LOOK_SECONDS)
+            here = self._runner.runs(process_id)
+            look_seconds = WAIT_LOOK_SECONDS if here else ELSEWHERE_LOOK_SECONDS
+            if left is not None:
+                look_seconds = min(left, look_seconds)
             if await _noticed(rest, look_seconds) or await self._is_at_rest(process_id):
                 return
 

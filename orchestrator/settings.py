@@ -23,7 +23,16 @@ class OrchestratorSettings(Settings):
     )
     orchestrator_database_url: DatabaseUrl = Field(
         default="sqlite:///var/orchestrator.db",
-        description="The saga log. A SQLite file is one orchestrator's alone.",
+        description="The saga log. A SQLite file is one orchestrator's alone; "
+        "a PostgreSQL is shared by as many as there are.",
+    )
+    lease_seconds: float = Field(
+        default=10.0,
+        ge=0.5,
+        le=600,
+        allow_inf_nan=False,
+        description="How long after its last heartbeat a replica that shares the saga log is "
+        "taken for dead, and others go on with its processes.",
     )
     order_target: Target = Field(
         default="127.0.0.1:50052",
