@@ -42,11 +42,27 @@ class Sharing:
 
     replicas: Replicas
     lease_seconds: float
-    resident_wait_seconds: float = 5.0
+
+    def heartbeat(self, owner: str, clock: Clock) -> Heartbeat:
+        """Of an orchestrator that shares the log."""
+        return Heartbeat(
+            replicas=self.replicas, owner=owner, lease_seconds=self.lease_seconds, clock=clock
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How soon it is seen what others did."""
+
+    resident_wait_seconds: float
     """Who waits for longer does so in the log: what others append to it is then seen at once. So
     this is how long a cancel that another replica accepted may wait to be acted on."""
-    look_seconds: float = 0.25
+    look_seconds: float
     """How often is looked for what the dead and the draining left."""
+
+
+ALONE: Final = Pace(resident_wait_seconds=RESIDENT_WAIT_SECONDS, look_seconds=LOOK_SECONDS)
+SHARING: Final = Pace(resident_wait_seconds=5.0, look_seconds=0.25)
 
 
 class Orchestrator:
@@ -73,12 +89,9 @@ class Orchestrator:
         orchestrator's alone.
         """
         feed, rests = Feed(), Feed()
-        audit = Audit(
-            log=log,
-            books=books,
-            clock=clock,
-            attempt_timeout_seconds=policy.attempt_timeout_seconds,
-        )
+        pace = ALONE if sharing is None else SHARING
+        patience_seconds = policy.attempt_timeout_seconds
+        audit = Audit(log=log, books=books, clock=clock, attempt_timeout_seconds=patience_seconds)
         self._audits = Audits(audit, clock)
         definition = replace(ORDER_PROCESS, policy=policy)
         owner = ids.draw(OWNER_PREFIX)
@@ -91,18 +104,9 @@ class Orchestrator:
             random=random,
             owner=owner,
             feed=feed,
-            resident_wait_seconds=(
-                RESIDENT_WAIT_SECONDS if sharing is None else sharing.resident_wait_seconds
-            ),
+            resident_wait_seconds=pace.resident_wait_seconds,
         )
-        self._heartbeat = None
-        if sharing is not None:
-            self._heartbeat = Heartbeat(
-                replicas=sharing.replicas,
-                owner=owner,
-                lease_seconds=sharing.lease_seconds,
-                clock=clock,
-            )
+        self._heartbeat = None if sharing is None else sharing.heartbeat(owner, clock)
         self.recovery: Final = Recovery(
             log=log,
             runner=self.runner,
@@ -110,7 +114,7 @@ class Orchestrator:
             owner=owner,
             # What is recovered comes on top of what is admitted.
             resident_max=2 * in_flight_max,
-            look_seconds=LOOK_SECONDS if sharing is None else sharing.look_seconds,
+            look_seconds=pace.look_seconds,
         )
         self._interventions = Interventions(log=log, feed=feed, clock=clock, wake=self._wake)
         self._servicer = OrderProcessServicer(
