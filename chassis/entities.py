@@ -5,10 +5,10 @@ moved on meanwhile, or one that is there where none was, is read again and decid
 must never overwrite what it has not read.
 
 A transition gets the entity as it is, or None, and returns the entity as it is to be: the same
-object where nothing changes, else a new one whose `version` is one more (1 for a new one).
-Commands on one id in one batch see each other's work, in the order they came. Because a commit
-whose answer was lost is offered again, a transition that was applied already answers as it did the
-first time.
+object where nothing changes, else a new one whose `version` is one more (1 for a new one). A
+removal may also return None: then there is none any more. Commands on one id in one batch see each
+other's work, in the order they came. Because a commit whose answer was lost is offered again, a
+transition that was applied already answers as it did the first time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,8 @@ class Versioned(Protocol):
 E = TypeVar("E", bound=Versioned)
 
 Transition: TypeAlias = Callable[[E | None], E]
-Change: TypeAlias = tuple[str, Transition[E]]
+Removal: TypeAlias = Callable[[E | None], E | None]
+Change: TypeAlias = tuple[str, Transition[E] | Removal[E]]
 """The id of an entity, and what is to become of it."""
 
 
@@ -51,6 +52,10 @@ class EntityTable(Protocol[E]):
         """Writes each over version `entity.version - 1`; returns how many rows were hit."""
         ...
 
+    def delete(self, connection: sqlalchemy.Connection, entities: Sequence[E]) -> int:
+        """Deletes each at its version; returns how many rows were hit."""
+        ...
+
 
 def change_all(
     table: EntityTable[E],
@@ -58,7 +63,7 @@ def change_all(
     changes: Sequence[Change[E]],
     *,
     loaded: Mapping[str, E] | None = None,
-) -> list[E | Exception]:
+) -> list[E | Exception | None]:
     """Runs `changes` in order and writes what became of them; one entry a change.
 
     A transition that raises has no effect, and its exception is its entry.
@@ -70,19 +75,14 @@ def change_all(
         loaded: The entities, if somebody loaded them in this transaction already.
 
     Raises:
-        Missed: A row was not at the version it was read at.
+        Missed: A row was not at the version it was read at, or is wanted again after its removal.
         sqlalchemy.exc.IntegrityError: A row was there that had not been there.
     """
     if loaded is None:
         loaded = table.load(connection, list({entity_id for entity_id, _ in changes}))
-    current = dict(loaded)
-    replies: list[E | Exception] = []
-    # Rows are written in waves, the n-th change of each id in the n-th wave, so that every version
-    # is written over the one before it. Most batches have one.
-    inserts: list[E] = []
-    waves: list[list[E]] = []
-    depth: dict[str, int] = {}
-    updated: list[int] = []
+    current: dict[str, E | None] = {**loaded}
+    replies: list[E | Exception | None] = []
+    writes: _Writes[E] = _Writes()
     for index, (entity_id, transition) in enumerate(changes):
         before = current.get(entity_id)
         try:
@@ -93,25 +93,61 @@ def change_all(
         replies.append(after)
         if after is before:
             continue
+        if before is None and entity_id in current:
+            # Its row is still there until the end of this transaction: it is for the next one.
+            raise Missed(it for it in range(index, len(changes)) if changes[it][0] == entity_id)
+        writes.add(index, entity_id, before, after)
         current[entity_id] = after
-        if before is None:
-            assert after.version == 1, "a new entity begins at version 1"
-            inserts.append(after)
-            continue
-        assert after.version == before.version + 1, "a change raises the version by one"
-        wave = depth.get(entity_id, 0)
-        depth[entity_id] = wave + 1
-        if wave == len(waves):
-            waves.append([])
-        waves[wave].append(after)
-        updated.append(index)
-    if inserts:
-        table.insert(connection, inserts)
-    for entities in waves:
-        if table.update(connection, entities) != len(entities):
-            # The count does not say which: all that were over a row are decided again.
-            raise Missed(updated)
+    writes.run(table, connection)
     return replies
+
+
+class _Writes(Generic[E]):
+    """What a batch writes.
+
+    Rows are written in waves, the n-th change of each id in the n-th wave, so that every version is
+    written over the one before it. Most batches have one.
+    """
+
+    def __init__(self) -> None:
+        self._inserts: list[E] = []
+        self._waves: list[list[E]] = []
+        self._depth: dict[str, int] = {}
+        self._removed: list[E] = []
+        self._guarded: list[int] = []
+
+    def add(self, index: int, entity_id: str, before: E | None, after: E | None) -> None:
+        """The change at `index` of the batch makes `after` of what was `before`."""
+        if before is None:
+            assert after is not None, "what is not there is not removed"
+            assert after.version == 1, "a new entity begins at version 1"
+            self._inserts.append(after)
+            return
+        self._guarded.append(index)
+        if after is None:
+            self._removed.append(before)
+            return
+        assert after.version == before.version + 1, "a change raises the version by one"
+        wave = self._depth.get(entity_id, 0)
+        self._depth[entity_id] = wave + 1
+        if wave == len(self._waves):
+            self._waves.append([])
+        self._waves[wave].append(after)
+
+    def run(self, table: EntityTable[E], connection: sqlalchemy.Connection) -> None:
+        """Writes all of it.
+
+        Raises:
+            Missed: The count does not say which row was not hit: all that were over one are decided
+                again.
+        """
+        if self._inserts:
+            table.insert(connection, self._inserts)
+        for entities in self._waves:
+            if table.update(connection, entities) != len(entities):
+                raise Missed(self._guarded)
+        if self._removed and table.delete(connection, self._removed) != len(self._removed):
+            raise Missed(self._guarded)
 
 
 class EntityWriter(Generic[E]):
@@ -126,7 +162,7 @@ class EntityWriter(Generic[E]):
         batch_max: int = 256,
         waiting_max: int = 20_000,
     ) -> None:
-        self._commits: GroupCommit[Change[E], E] = GroupCommit(
+        self._commits: GroupCommit[Change[E], E | None] = GroupCommit(
             engine,
             partial(change_all, table),
             name=name,
@@ -146,7 +182,17 @@ class EntityWriter(Generic[E]):
             faults.Unavailable: The database stayed away; the change may have been applied.
             faults.Overloaded: Too many changes are waiting; this one was not taken.
         """
-        return await self._commits.submit((entity_id, transition))
+        entity = await self._commits.submit((entity_id, transition))
+        assert entity is not None, "a transition leaves an entity"
+        return entity
+
+    async def remove(self, entity_id: str, removal: Removal[E]) -> E | None:
+        """The entity as `removal` left it, once that is committed. None: there is none any more.
+
+        Raises:
+            As `change`.
+        """
+        return await self._commits.submit((entity_id, removal))
 
     async def close(self) -> None:
         """Writes everything that was asked for, then ends."""

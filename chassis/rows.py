@@ -39,6 +39,12 @@ class _Statements:
         # The row as it is to be, then the version that it goes over.
         places = [f"new_{name}" if name != key else "at_key" for name in columns]
         self.update = Statement(guarded, dialect, [*places, "at_version"])
+        at_version = (
+            table.delete()
+            .where(self._key == sa.bindparam("at_key"))
+            .where(table.c.version == sa.bindparam("at_version"))
+        )
+        self.delete = Statement(at_version, dialect, ["at_key", "at_version"])
         self._selects: dict[int, Statement] = {}
 
     def select(self, count: int) -> Statement:
@@ -79,6 +85,7 @@ class RowTable(Generic[E]):
         self._from_row = from_row
         columns = table.c.keys()
         self._key_place = columns.index(key)
+        self._version_place = columns.index("version")
         self._of_dialect: dict[str, _Statements] = {}
 
     def load(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, E]:
@@ -105,6 +112,13 @@ class RowTable(Generic[E]):
         update = self._statements(connection).update
         rows = ((*self._to_row(entity), entity.version - 1) for entity in entities)
         return update.run_many(connection, self._in_order(rows))
+
+    def delete(self, connection: sa.Connection, entities: Sequence[E]) -> int:
+        """Deletes each at its version; returns how many rows were hit."""
+        delete = self._statements(connection).delete
+        rows = (self._to_row(entity) for entity in entities)
+        at = ((row[self._key_place], row[self._version_place]) for row in rows)
+        return delete.run_many(connection, sorted(at))
 
     def _in_order(self, rows: Iterable[Row]) -> list[Row]:
         """By key: who locks rows in the same order as others never waits for them in a circle."""

@@ -1,9 +1,9 @@
 """A delivery, and everything that can happen to it.
 
 Invariant: a delivery moves only along `MOVES`; a courier is taken by the move to ASSIGNED and
-freed by the move from there to CANCELLED, and by nothing else, so each exactly once. It must never
-ask anybody anything: whoever calls brings the time and the couriers. A transition that changes
-nothing returns the very delivery it was given.
+freed by the move from there to CANCELLED, or where an ASSIGNED delivery is forgotten, and by
+nothing else, so each exactly once. It must never ask anybody anything: whoever calls brings the
+time and the couriers. A transition that changes nothing returns the very delivery it was given.
 """
 
 from collections.abc import Mapping
@@ -161,6 +161,18 @@ def cancel(
         update_time_us=max(now_us, delivery.update_time_us),
         version=delivery.version + 1,
     )
+
+
+def forget(delivery: Delivery | None, couriers: Couriers) -> Delivery | None:
+    """Wants the delivery forgotten, tombstones included.
+
+    One that is still ASSIGNED has been made by now: nobody tells us of that, so it is here that its
+    courier gets free.
+    """
+    if delivery is not None and delivery.state is State.ASSIGNED:
+        assert delivery.courier_id is not None, "what is assigned has a courier"
+        couriers.free(delivery.courier_id)
+    return None
 
 
 def _target(state: State | None, delivery_id: str, event: Event) -> State:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from chassis.listings import Listing, read_listing
+from chassis.purging import read_ids
 from chassis.validation import Violations, check_address
 from delivery_svc.domain import Address, Content, State
 from oms.common.v1 import address_pb2
@@ -44,6 +45,15 @@ def read_delivery_id(delivery_id: str) -> str:
     violations.identifier("delivery_id", delivery_id)
     violations.raise_if_any()
     return delivery_id
+
+
+def read_purge(request: delivery_service_pb2.PurgeDeliveriesRequest) -> tuple[str, ...]:
+    """The ids of the deliveries that may be forgotten.
+
+    Raises:
+        faults.Invalid: Something is wrong; every offending field is named.
+    """
+    return read_ids("delivery_ids", request.delivery_ids)
 
 
 def read_list(request: delivery_service_pb2.ListDeliveriesRequest) -> Listing:

@@ -14,6 +14,7 @@ from chassis import faults
 from chassis.clock import Clock
 from chassis.database import Database
 from chassis.ids import IdSource
+from chassis.purging import purge
 from delivery_svc import domain, requests, store, views
 from delivery_svc.couriers import CourierBook
 from delivery_svc.domain import Delivery, Refusal, State
@@ -122,6 +123,20 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             next_page_token=token,
         )
 
+    async def PurgeDeliveries(  # noqa: N802 - the contract names it
+        self, request: pb.PurgeDeliveriesRequest, _context: Context
+    ) -> pb.PurgeDeliveriesResponse:
+        """Deletes deliveries, and frees their couriers."""
+
+        async def remove(delivery_id: str) -> Delivery | None:
+            change = store.Change(
+                delivery_id=delivery_id, country_code=None, transition=domain.forget
+            )
+            return await self._writer.submit(change)
+
+        kept = await purge(requests.read_purge(request), remove)
+        return pb.PurgeDeliveriesResponse(kept=map(views.kept_message, kept))
+
     async def _change(
         self, delivery_id: str, country_code: str | None, transition: store.Transition
     ) -> Delivery:
@@ -129,9 +144,11 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             delivery_id=delivery_id, country_code=country_code, transition=transition
         )
         try:
-            return await self._writer.submit(change)
+            delivery = await self._writer.submit(change)
         except domain.Refused as refused:
             raise _fault(refused.refusal, refused.delivery_id) from refused
+        assert delivery is not None, "but for a purge, something is left"
+        return delivery
 
 
 def build(

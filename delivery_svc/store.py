@@ -37,7 +37,8 @@ _DELIVERIES: Final = sa.Table(
 
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-Transition: TypeAlias = Callable[[Delivery | None, Couriers], Delivery]
+Transition: TypeAlias = Callable[[Delivery | None, Couriers], Delivery | None]
+"""None: there is to be none any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class Change:
     transition: Transition
 
 
-Writer: TypeAlias = GroupCommit[Change, Delivery]
+Writer: TypeAlias = GroupCommit[Change, Delivery | None]
 
 
 def table() -> RowTable[Delivery]:
@@ -73,7 +74,7 @@ def apply(
     book: CourierBook,
     connection: sa.Connection,
     changes: Sequence[Change],
-) -> list[Delivery | Exception]:
+) -> list[Delivery | Exception | None]:
     """Runs `changes` in order, each seeing what the ones before it did; one entry a change.
 
     Raises:
@@ -121,7 +122,7 @@ def select_deliveries(connection: sa.Connection, listing: Listing) -> tuple[list
 
 def _with_couriers(
     transition: Transition, couriers: Couriers
-) -> Callable[[Delivery | None], Delivery]:
+) -> Callable[[Delivery | None], Delivery | None]:
     return lambda delivery: transition(delivery, couriers)
 
 

@@ -6,10 +6,11 @@ is not committed: it is given only what was.
 
 from typing import Final
 
+from chassis.purging import Kept
 from chassis.timestamps import to_timestamp
 from delivery_svc.domain import Delivery, State
 from oms.common.v1 import address_pb2
-from oms.delivery.v1 import delivery_pb2
+from oms.delivery.v1 import delivery_pb2, delivery_service_pb2
 
 _STATES: Final = {
     State.ASSIGNED: delivery_pb2.DELIVERY_STATE_ASSIGNED,
@@ -43,3 +44,9 @@ def delivery_message(delivery: Delivery) -> delivery_pb2.Delivery:
             )
         )
     return message
+
+
+def kept_message(kept: Kept[Delivery]) -> delivery_service_pb2.KeptDelivery:
+    """A delivery that was not purged."""
+    assert kept.entity is None, "whatever can be read is purged"
+    return delivery_service_pb2.KeptDelivery(delivery_id=kept.entity_id, reason=kept.reason)

@@ -58,6 +58,10 @@ MOVES: Final[Mapping[tuple[State | None, Event], State | Refusal]] = MappingProx
 )
 
 
+# Where an order stays as it is unless somebody cancels it: then it may be forgotten.
+OVER: Final = frozenset({State.CONFIRMED, State.CANCELLED})
+
+
 class Flaw(StrEnum):
     """Why items do not add up."""
 
@@ -188,6 +192,11 @@ def cancel(order: Order | None, order_id: str, now_us: int) -> Order:
     if order is None:
         return _new(order_id, None, target, now_us)
     return _move(order, target, now_us)
+
+
+def forget(order: Order | None) -> Order | None:
+    """Wants the order forgotten, tombstones included. One that is not over stays as it is."""
+    return None if order is None or order.state in OVER else order
 
 
 def _target(order: Order | None, order_id: str, event: Event) -> State:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from chassis.listings import Listing, read_listing
+from chassis.purging import read_ids
 from chassis.validation import Violations, check_address, check_money
 from oms.common.v1 import address_pb2
 from oms.order.v1 import order_pb2, order_service_pb2
@@ -68,6 +69,15 @@ def read_order_id(order_id: str) -> str:
     violations.identifier("order_id", order_id)
     violations.raise_if_any()
     return order_id
+
+
+def read_purge(request: order_service_pb2.PurgeOrdersRequest) -> tuple[str, ...]:
+    """The ids of the orders that may be forgotten.
+
+    Raises:
+        faults.Invalid: Something is wrong; every offending field is named.
+    """
+    return read_ids("order_ids", request.order_ids)
 
 
 def read_list(request: order_service_pb2.ListOrdersRequest) -> Listing:

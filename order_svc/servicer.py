@@ -15,6 +15,7 @@ from chassis.clock import Clock
 from chassis.database import Database
 from chassis.entities import EntityWriter
 from chassis.ids import IdSource
+from chassis.purging import purge
 from oms.order.v1 import order_service_pb2 as pb
 from oms.order.v1 import order_service_pb2_grpc
 from order_svc import domain, requests, store, views
@@ -114,6 +115,14 @@ class OrderServicer(order_service_pb2_grpc.OrderServiceServicer):
         return pb.ListOrdersResponse(
             orders=[views.summary_message(summary) for summary in page], next_page_token=token
         )
+
+    async def PurgeOrders(  # noqa: N802 - the contract names it
+        self, request: pb.PurgeOrdersRequest, _context: Context
+    ) -> pb.PurgeOrdersResponse:
+        """Deletes orders that are over."""
+        order_ids = requests.read_purge(request)
+        kept = await purge(order_ids, lambda it: self._writer.remove(it, domain.forget))
+        return pb.PurgeOrdersResponse(kept=map(views.kept_message, kept))
 
     async def _change(self, order_id: str, transition: Callable[[Order | None], Order]) -> Order:
         try:

@@ -6,9 +6,10 @@ is not committed: it is given only what was.
 
 from typing import Final
 
+from chassis.purging import Kept
 from chassis.timestamps import to_timestamp
 from oms.common.v1 import address_pb2, money_pb2
-from oms.order.v1 import order_pb2
+from oms.order.v1 import order_pb2, order_service_pb2
 from order_svc.domain import Address, Money, Order, State
 from order_svc.store import Summary
 
@@ -36,6 +37,12 @@ def order_message(order: Order) -> order_pb2.Order:
             line = message.items.add(sku=item.sku, quantity=item.quantity)
             _put_money(line.unit_price, item.unit_price)
     return message
+
+
+def kept_message(kept: Kept[Order]) -> order_service_pb2.KeptOrder:
+    """An order that was not purged."""
+    state = order_pb2.ORDER_STATE_UNSPECIFIED if kept.entity is None else _STATES[kept.entity.state]
+    return order_service_pb2.KeptOrder(order_id=kept.entity_id, state=state, reason=kept.reason)
 
 
 def summary_message(summary: Summary) -> order_pb2.Order:

@@ -5,14 +5,16 @@ committed, and a caller hears only what is stored. It must never judge a payment
 and what a caller gets after an ask is what the very same request would get if it were repeated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from chassis.clock import Clock
 from chassis.listings import Listing
+from chassis.purging import Kept, purge
 from payment_svc import domain
 from payment_svc.asks import Asks
 from payment_svc.domain import Asking, Content, Payment, Refusal, Refused
+from payment_svc.forgetting import forget
 from payment_svc.gateway import PaymentGateway
 from payment_svc.records import PaymentRecords
 
@@ -121,6 +123,15 @@ class Payments:
         if payment is None:
             raise Refused(Refusal.NOT_FOUND, payment_id)
         return payment
+
+    async def purge(self, payment_ids: Sequence[str]) -> list[Kept[Payment]]:
+        """Deletes those that are over; what is still there then. The gateway is not asked.
+
+        Raises:
+            faults.Overloaded: Some may be deleted.
+            faults.Unavailable: Some may be deleted.
+        """
+        return await purge(payment_ids, lambda it: self._records.remove(it, forget))
 
     async def list(self, listing: Listing) -> tuple[list[Payment], bool]:
         """A page of payments, newest first, and whether there are more behind it.

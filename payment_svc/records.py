@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from chassis.database import Database
-from chassis.entities import EntityWriter, Transition
+from chassis.entities import EntityWriter, Removal, Transition
 from chassis.listings import Listing
 from payment_svc import store
 from payment_svc.domain import Payment
@@ -37,6 +37,14 @@ class PaymentRecords(Protocol):
             Exception: What `transition` raised; nothing was written for it.
             faults.Unavailable: It may have been applied.
             faults.Overloaded: It was not taken.
+        """
+        ...
+
+    async def remove(self, payment_id: str, removal: Removal[Payment], /) -> Payment | None:
+        """The payment as `removal` left it, committed. None: there is none any more.
+
+        Raises:
+            As `change`.
         """
         ...
 
@@ -76,6 +84,10 @@ class DatabaseRecords:
     async def change(self, payment_id: str, transition: Transition[Payment], /) -> Payment:
         """Changes a payment, in one transaction with whatever else is waiting to be written."""
         return await self._writer.change(payment_id, transition)
+
+    async def remove(self, payment_id: str, removal: Removal[Payment], /) -> Payment | None:
+        """Deletes a payment, if that is what `removal` makes of it."""
+        return await self._writer.remove(payment_id, removal)
 
     async def read(self, payment_id: str) -> Payment | None:
         """Reads one payment."""

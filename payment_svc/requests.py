@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from chassis.listings import Listing, read_listing
+from chassis.purging import read_ids
 from chassis.validation import Violations, check_money
 from oms.payment.v1 import payment_pb2, payment_service_pb2
 from payment_svc.domain import Content, Money, State
@@ -60,6 +61,15 @@ def read_payment_id(payment_id: str) -> str:
     violations.identifier("payment_id", payment_id)
     violations.raise_if_any()
     return payment_id
+
+
+def read_purge(request: payment_service_pb2.PurgePaymentsRequest) -> tuple[str, ...]:
+    """The ids of the payments that may be forgotten.
+
+    Raises:
+        faults.Invalid: Something is wrong; every offending field is named.
+    """
+    return read_ids("payment_ids", request.payment_ids)
 
 
 def read_list(request: payment_service_pb2.ListPaymentsRequest) -> Listing:

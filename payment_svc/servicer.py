@@ -144,6 +144,13 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             payments=[views.payment_message(payment) for payment in page], next_page_token=token
         )
 
+    async def PurgePayments(  # noqa: N802 - the contract names it
+        self, request: pb.PurgePaymentsRequest, _context: Context
+    ) -> pb.PurgePaymentsResponse:
+        """Deletes payments that are over."""
+        kept = await self._payments.purge(requests.read_purge(request))
+        return pb.PurgePaymentsResponse(kept=map(views.kept_message, kept))
+
 
 def build(
     database: Database,

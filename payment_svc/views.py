@@ -6,9 +6,10 @@ is not committed: it is given only what was.
 
 from typing import Final
 
+from chassis.purging import Kept
 from chassis.timestamps import to_timestamp
 from oms.common.v1 import money_pb2
-from oms.payment.v1 import payment_pb2
+from oms.payment.v1 import payment_pb2, payment_service_pb2
 from payment_svc.domain import Asking, Payment, Release, State
 
 _STATES: Final = {
@@ -52,4 +53,13 @@ def payment_message(payment: Payment) -> payment_pb2.Payment:
                 minor_units=content.amount.minor_units,
             )
         )
+    return message
+
+
+def kept_message(kept: Kept[Payment]) -> payment_service_pb2.KeptPayment:
+    """A payment that was not purged."""
+    message = payment_service_pb2.KeptPayment(payment_id=kept.entity_id, reason=kept.reason)
+    if kept.entity is not None:
+        message.state = _STATES[kept.entity.state]
+        message.pending_gateway_request = _ASKING[kept.entity.asking]
     return message

@@ -68,10 +68,10 @@ async def writer(database: Database) -> AsyncIterator[EntityWriter[Word]]:
         yield writer
 
 
-Changes = Sequence[tuple[str, Callable[[Word | None], Word]]]
+Changes = Sequence[tuple[str, Callable[[Word | None], Word | None]]]
 
 
-def change(database: Database, changes: Changes) -> list[Word | Exception]:
+def change(database: Database, changes: Changes) -> list[Word | Exception | None]:
     with database.engine.begin() as connection:
         return change_all(table(), connection, changes)
 

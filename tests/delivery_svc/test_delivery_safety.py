@@ -56,8 +56,8 @@ def employ(database: Database, *capacities: int) -> None:
 
 async def answers(
     database: Database, *changes: store.Change, book: CourierBook | None = None
-) -> list[State | BaseException]:
-    """What each change is answered, all asked at once."""
+) -> list[State | BaseException | None]:
+    """What each change is answered, all asked at once. None: there is no such delivery any more."""
     writer = store.open_writer(database.engine, store.table(), book or SqlCourierBook())
     await writer.start()
     try:
@@ -125,7 +125,7 @@ class Unguarded:
 
 async def last_place(
     database: Database, book: Callable[[sa.Connection], CourierBook]
-) -> list[State | BaseException]:
+) -> list[State | BaseException | None]:
     """One process looks for a courier, another takes the last one, then the first goes on."""
     employ(database, 1)
     with database._read_engine.begin() as before:

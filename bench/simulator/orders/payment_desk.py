@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, cast
 
 from bench.simulator.world import Down, Ground
 from chassis import faults
-from chassis.entities import Transition
+from chassis.entities import Removal, Transition
 from chassis.listings import Listing
 from orchestrator.action import ActionCall, ActionReply
 from orchestrator.order_process import order_id_of, payment_id_of
@@ -82,6 +82,10 @@ class SimulatedRecords:
         if after is not before:
             self._commit(payment_id, after)
         return after
+
+    async def remove(self, payment_id: str, removal: Removal[Payment], /) -> NoReturn:
+        """Nobody purges here."""
+        raise AssertionError((payment_id, removal))
 
     async def read(self, payment_id: str) -> Payment | None:
         """Reads a payment."""

@@ -246,3 +246,81 @@ class ListDeliveriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDeliveriesResponse: _TypeAlias = ListDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class PurgeDeliveriesRequest(_message.Message):
+    """Asks for deliveries to be deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which deliveries: 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        delivery_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_ids", b"delivery_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeDeliveriesRequest: _TypeAlias = PurgeDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class PurgeDeliveriesResponse(_message.Message):
+    """Answers PurgeDeliveries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptDelivery]:
+        """The deliveries that were kept. Everything else that was asked for is gone."""
+
+    def __init__(
+        self,
+        *,
+        kept: _abc.Iterable[Global___KeptDelivery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeDeliveriesResponse: _TypeAlias = PurgeDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class KeptDelivery(_message.Message):
+    """A delivery that was not purged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """Which delivery."""
+    state: _delivery_pb2.DeliveryState.ValueType
+    """Where it is. Not set where it cannot be read."""
+    reason: _builtins.str
+    """Why it is kept. "UNREADABLE": its row is damaged, and the service's log says how."""
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        state: _delivery_pb2.DeliveryState.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptDelivery: _TypeAlias = KeptDelivery  # noqa: Y015

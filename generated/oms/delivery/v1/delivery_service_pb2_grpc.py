@@ -61,6 +61,11 @@ class DeliveryServiceStub:
                 request_serializer=oms_dot_delivery_dot_v1_dot_delivery__service__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=oms_dot_delivery_dot_v1_dot_delivery__service__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.PurgeDeliveries = channel.unary_unary(
+                '/oms.delivery.v1.DeliveryService/PurgeDeliveries',
+                request_serializer=oms_dot_delivery_dot_v1_dot_delivery__service__pb2.PurgeDeliveriesRequest.SerializeToString,
+                response_deserializer=oms_dot_delivery_dot_v1_dot_delivery__service__pb2.PurgeDeliveriesResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
@@ -117,6 +122,20 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeDeliveries(self, request, context):
+        """Deletes deliveries whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+        calls this for processes that were settled long ago and can no longer be returned. An ASSIGNED delivery that is purged
+        has been made by now: its courier gets free. Do not purge one that is still under way.
+
+        Answers which of those asked for it has kept. What is not named is gone, or was never there; so the same call can be
+        sent again.
+
+        INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -139,6 +158,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.ListDeliveries,
                     request_deserializer=oms_dot_delivery_dot_v1_dot_delivery__service__pb2.ListDeliveriesRequest.FromString,
                     response_serializer=oms_dot_delivery_dot_v1_dot_delivery__service__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'PurgeDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeDeliveries,
+                    request_deserializer=oms_dot_delivery_dot_v1_dot_delivery__service__pb2.PurgeDeliveriesRequest.FromString,
+                    response_serializer=oms_dot_delivery_dot_v1_dot_delivery__service__pb2.PurgeDeliveriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -256,6 +280,33 @@ class DeliveryService:
             '/oms.delivery.v1.DeliveryService/ListDeliveries',
             oms_dot_delivery_dot_v1_dot_delivery__service__pb2.ListDeliveriesRequest.SerializeToString,
             oms_dot_delivery_dot_v1_dot_delivery__service__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.delivery.v1.DeliveryService/PurgeDeliveries',
+            oms_dot_delivery_dot_v1_dot_delivery__service__pb2.PurgeDeliveriesRequest.SerializeToString,
+            oms_dot_delivery_dot_v1_dot_delivery__service__pb2.PurgeDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

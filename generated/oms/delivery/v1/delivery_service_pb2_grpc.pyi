@@ -68,6 +68,16 @@ class DeliveryServiceStub:
 
     INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
     """
+    PurgeDeliveries: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.PurgeDeliveriesRequest, _delivery_service_pb2.PurgeDeliveriesResponse]
+    """Deletes deliveries whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+    calls this for processes that were settled long ago and can no longer be returned. An ASSIGNED delivery that is purged
+    has been made by now: its courier gets free. Do not purge one that is still under way.
+
+    Answers which of those asked for it has kept. What is not named is gone, or was never there; so the same call can be
+    sent again.
+
+    INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
+    """
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
@@ -108,6 +118,16 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """Lists deliveries, newest first.
 
     INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
+    """
+    PurgeDeliveries: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.PurgeDeliveriesRequest, _delivery_service_pb2.PurgeDeliveriesResponse]  # type: ignore[assignment]
+    """Deletes deliveries whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+    calls this for processes that were settled long ago and can no longer be returned. An ASSIGNED delivery that is purged
+    has been made by now: its courier gets free. Do not purge one that is still under way.
+
+    Answers which of those asked for it has kept. What is not named is gone, or was never there; so the same call can be
+    sent again.
+
+    INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
     """
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -170,6 +190,22 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists deliveries, newest first.
 
         INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeDeliveries(
+        self,
+        request: _delivery_service_pb2.PurgeDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_service_pb2.PurgeDeliveriesResponse, _abc.Awaitable[_delivery_service_pb2.PurgeDeliveriesResponse]]:
+        """Deletes deliveries whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+        calls this for processes that were settled long ago and can no longer be returned. An ASSIGNED delivery that is purged
+        has been made by now: its courier gets free. Do not purge one that is still under way.
+
+        Answers which of those asked for it has kept. What is not named is gone, or was never there; so the same call can be
+        sent again.
+
+        INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
         """
 
 def add_DeliveryServiceServicer_to_server(servicer: DeliveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

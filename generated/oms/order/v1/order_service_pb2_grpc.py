@@ -66,6 +66,11 @@ class OrderServiceStub:
                 request_serializer=oms_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.SerializeToString,
                 response_deserializer=oms_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.FromString,
                 _registered_method=True)
+        self.PurgeOrders = channel.unary_unary(
+                '/oms.order.v1.OrderService/PurgeOrders',
+                request_serializer=oms_dot_order_dot_v1_dot_order__service__pb2.PurgeOrdersRequest.SerializeToString,
+                response_deserializer=oms_dot_order_dot_v1_dot_order__service__pb2.PurgeOrdersResponse.FromString,
+                _registered_method=True)
 
 
 class OrderServiceServicer:
@@ -131,6 +136,20 @@ class OrderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeOrders(self, request, context):
+        """Deletes orders whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+        calls this for processes that were settled long ago and can no longer be returned. Do not purge what may still be
+        asked about: of a purged order nothing is known any more, and a CancelOrder that comes after it finds nothing to cancel.
+
+        Deletes CONFIRMED and CANCELLED orders, and answers which of those asked for it has kept. What is not named is gone, or
+        was never there; so the same call can be sent again.
+
+        INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -158,6 +177,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.ListOrders,
                     request_deserializer=oms_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.FromString,
                     response_serializer=oms_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.SerializeToString,
+            ),
+            'PurgeOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeOrders,
+                    request_deserializer=oms_dot_order_dot_v1_dot_order__service__pb2.PurgeOrdersRequest.FromString,
+                    response_serializer=oms_dot_order_dot_v1_dot_order__service__pb2.PurgeOrdersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -302,6 +326,33 @@ class OrderService:
             '/oms.order.v1.OrderService/ListOrders',
             oms_dot_order_dot_v1_dot_order__service__pb2.ListOrdersRequest.SerializeToString,
             oms_dot_order_dot_v1_dot_order__service__pb2.ListOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.order.v1.OrderService/PurgeOrders',
+            oms_dot_order_dot_v1_dot_order__service__pb2.PurgeOrdersRequest.SerializeToString,
+            oms_dot_order_dot_v1_dot_order__service__pb2.PurgeOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

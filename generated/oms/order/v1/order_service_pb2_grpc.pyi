@@ -73,6 +73,16 @@ class OrderServiceStub:
 
     INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
     """
+    PurgeOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.PurgeOrdersRequest, _order_service_pb2.PurgeOrdersResponse]
+    """Deletes orders whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+    calls this for processes that were settled long ago and can no longer be returned. Do not purge what may still be
+    asked about: of a purged order nothing is known any more, and a CancelOrder that comes after it finds nothing to cancel.
+
+    Deletes CONFIRMED and CANCELLED orders, and answers which of those asked for it has kept. What is not named is gone, or
+    was never there; so the same call can be sent again.
+
+    INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
+    """
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
@@ -118,6 +128,16 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Lists orders, newest first, without their items.
 
     INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
+    """
+    PurgeOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.PurgeOrdersRequest, _order_service_pb2.PurgeOrdersResponse]  # type: ignore[assignment]
+    """Deletes orders whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+    calls this for processes that were settled long ago and can no longer be returned. Do not purge what may still be
+    asked about: of a purged order nothing is known any more, and a CancelOrder that comes after it finds nothing to cancel.
+
+    Deletes CONFIRMED and CANCELLED orders, and answers which of those asked for it has kept. What is not named is gone, or
+    was never there; so the same call can be sent again.
+
+    INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
     """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -191,6 +211,22 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists orders, newest first, without their items.
 
         INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeOrders(
+        self,
+        request: _order_service_pb2.PurgeOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.PurgeOrdersResponse, _abc.Awaitable[_order_service_pb2.PurgeOrdersResponse]]:
+        """Deletes orders whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+        calls this for processes that were settled long ago and can no longer be returned. Do not purge what may still be
+        asked about: of a purged order nothing is known any more, and a CancelOrder that comes after it finds nothing to cancel.
+
+        Deletes CONFIRMED and CANCELLED orders, and answers which of those asked for it has kept. What is not named is gone, or
+        was never there; so the same call can be sent again.
+
+        INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
         """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

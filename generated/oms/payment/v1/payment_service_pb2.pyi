@@ -299,3 +299,87 @@ class ListPaymentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListPaymentsResponse: _TypeAlias = ListPaymentsResponse  # noqa: Y015
+
+@_typing.final
+class PurgePaymentsRequest(_message.Message):
+    """Asks for payments to be deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which payments: 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        payment_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment_ids", b"payment_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgePaymentsRequest: _TypeAlias = PurgePaymentsRequest  # noqa: Y015
+
+@_typing.final
+class PurgePaymentsResponse(_message.Message):
+    """Answers PurgePayments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptPayment]:
+        """The payments that were kept. Everything else that was asked for is gone."""
+
+    def __init__(
+        self,
+        *,
+        kept: _abc.Iterable[Global___KeptPayment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgePaymentsResponse: _TypeAlias = PurgePaymentsResponse  # noqa: Y015
+
+@_typing.final
+class KeptPayment(_message.Message):
+    """A payment that was not purged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PENDING_GATEWAY_REQUEST_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    payment_id: _builtins.str
+    """Which payment."""
+    state: _payment_pb2.PaymentState.ValueType
+    """Where it is. Not set where it cannot be read."""
+    pending_gateway_request: _payment_pb2.PaymentGatewayRequest.ValueType
+    """What the gateway is being asked just now."""
+    reason: _builtins.str
+    """Why it is kept. "NOT_OVER": it is PENDING or HELD, or the gateway is being asked. "UNREADABLE": its row is damaged, and
+    the service's log says how.
+    """
+    def __init__(
+        self,
+        *,
+        payment_id: _builtins.str = ...,
+        state: _payment_pb2.PaymentState.ValueType = ...,
+        pending_gateway_request: _payment_pb2.PaymentGatewayRequest.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment_id", b"payment_id", "pending_gateway_request", b"pending_gateway_request", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptPayment: _TypeAlias = KeptPayment  # noqa: Y015

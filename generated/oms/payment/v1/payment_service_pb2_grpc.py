@@ -66,6 +66,11 @@ class PaymentServiceStub:
                 request_serializer=oms_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.SerializeToString,
                 response_deserializer=oms_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.FromString,
                 _registered_method=True)
+        self.PurgePayments = channel.unary_unary(
+                '/oms.payment.v1.PaymentService/PurgePayments',
+                request_serializer=oms_dot_payment_dot_v1_dot_payment__service__pb2.PurgePaymentsRequest.SerializeToString,
+                response_deserializer=oms_dot_payment_dot_v1_dot_payment__service__pb2.PurgePaymentsResponse.FromString,
+                _registered_method=True)
 
 
 class PaymentServiceServicer:
@@ -146,6 +151,21 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgePayments(self, request, context):
+        """Deletes payments whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+        calls this for processes that were settled long ago and can no longer be returned. The gateway is not asked, and keeps
+        what it keeps. Do not purge what may still be given back: of a purged payment nothing is known any more, and a
+        CancelPayment that comes after it finds nothing to refund.
+
+        Deletes CONFIRMED, DECLINED and CANCELLED payments of which nothing is being asked, and answers which of those asked
+        for it has kept. What is not named is gone, or was never there; so the same call can be sent again.
+
+        INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PaymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -173,6 +193,11 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.ListPayments,
                     request_deserializer=oms_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.FromString,
                     response_serializer=oms_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.SerializeToString,
+            ),
+            'PurgePayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgePayments,
+                    request_deserializer=oms_dot_payment_dot_v1_dot_payment__service__pb2.PurgePaymentsRequest.FromString,
+                    response_serializer=oms_dot_payment_dot_v1_dot_payment__service__pb2.PurgePaymentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -317,6 +342,33 @@ class PaymentService:
             '/oms.payment.v1.PaymentService/ListPayments',
             oms_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.SerializeToString,
             oms_dot_payment_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgePayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.payment.v1.PaymentService/PurgePayments',
+            oms_dot_payment_dot_v1_dot_payment__service__pb2.PurgePaymentsRequest.SerializeToString,
+            oms_dot_payment_dot_v1_dot_payment__service__pb2.PurgePaymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -88,6 +88,17 @@ class PaymentServiceStub:
 
     INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
     """
+    PurgePayments: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.PurgePaymentsRequest, _payment_service_pb2.PurgePaymentsResponse]
+    """Deletes payments whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+    calls this for processes that were settled long ago and can no longer be returned. The gateway is not asked, and keeps
+    what it keeps. Do not purge what may still be given back: of a purged payment nothing is known any more, and a
+    CancelPayment that comes after it finds nothing to refund.
+
+    Deletes CONFIRMED, DECLINED and CANCELLED payments of which nothing is being asked, and answers which of those asked
+    for it has kept. What is not named is gone, or was never there; so the same call can be sent again.
+
+    INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
+    """
 
 @_typing.type_check_only
 class PaymentServiceAsyncStub(PaymentServiceStub):
@@ -148,6 +159,17 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """Lists payments, newest first.
 
     INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
+    """
+    PurgePayments: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.PurgePaymentsRequest, _payment_service_pb2.PurgePaymentsResponse]  # type: ignore[assignment]
+    """Deletes payments whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+    calls this for processes that were settled long ago and can no longer be returned. The gateway is not asked, and keeps
+    what it keeps. Do not purge what may still be given back: of a purged payment nothing is known any more, and a
+    CancelPayment that comes after it finds nothing to refund.
+
+    Deletes CONFIRMED, DECLINED and CANCELLED payments of which nothing is being asked, and answers which of those asked
+    for it has kept. What is not named is gone, or was never there; so the same call can be sent again.
+
+    INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
     """
 
 class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -236,6 +258,23 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists payments, newest first.
 
         INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgePayments(
+        self,
+        request: _payment_service_pb2.PurgePaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_service_pb2.PurgePaymentsResponse, _abc.Awaitable[_payment_service_pb2.PurgePaymentsResponse]]:
+        """Deletes payments whose time is over, tombstones included. For operators, and for the orchestrator's retention: it
+        calls this for processes that were settled long ago and can no longer be returned. The gateway is not asked, and keeps
+        what it keeps. Do not purge what may still be given back: of a purged payment nothing is known any more, and a
+        CancelPayment that comes after it finds nothing to refund.
+
+        Deletes CONFIRMED, DECLINED and CANCELLED payments of which nothing is being asked, and answers which of those asked
+        for it has kept. What is not named is gone, or was never there; so the same call can be sent again.
+
+        INVALID_ARGUMENT / INVALID_REQUEST: there are no ids or too many, or one is malformed. Nothing was deleted.
         """
 
 def add_PaymentServiceServicer_to_server(servicer: PaymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
