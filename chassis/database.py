@@ -30,7 +30,7 @@ from chassis.storage_health import Side, StorageHealth, with_health
 from chassis.storage_probe import probe
 from chassis.storage_trouble import Kind, is_trouble, kind_of
 
-__all__ = ["Database", "DatabaseNewer"]
+__all__ = ["Database", "DatabaseNewer", "open_to_look"]
 
 T = TypeVar("T")
 
@@ -187,6 +187,20 @@ class Database:
             self._files.close()
         if self._lock is not None:
             self._lock.close()
+
+
+def open_to_look(url: str, *, name: str) -> sqlalchemy.Engine:
+    """An engine over a database that somebody else keeps. It cannot write, and migrates nothing.
+
+    Raises:
+        CannotStart: The URL is none.
+    """
+    parsed = _parse(url, name)
+    if parsed.get_backend_name() == "sqlite":
+        _, reading = sqlite_engine.open_engines(parsed)
+    else:
+        _, reading = postgres_engine.open_engines(parsed, name, readers=1)
+    return reading
 
 
 def _migrate(engine: sqlalchemy.Engine, url: URL, *, name: str, package: str) -> None:

@@ -9,7 +9,6 @@ asks for `grpc_stub`, `grpc_channel` or `grpc_create_channel`.
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -107,13 +106,25 @@ _schemas = itertools.count(1)
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> str:
     """An empty schema of one's own."""
-    return f"{postgres.url()}?schema=test_{next(_schemas)}"
+    return _new_schema(postgres)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def new_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
+    """Makes empty databases: a module's tests run on one kind, then on the other."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/database.db"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+        return lambda: f"sqlite:///{tmp_path_factory.mktemp('database')}/database.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return lambda: _new_schema(server)
+
+
+@pytest.fixture
+def database_url(new_database_url: Callable[[], str]) -> str:
+    """An empty database of each kind."""
+    return new_database_url()
+
+
+def _new_schema(server: PostgresServer) -> str:
+    return f"{server.url()}?schema=test_{next(_schemas)}"

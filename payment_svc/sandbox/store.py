@@ -10,6 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from chassis.database import open_to_look
 from chassis.statements import Row, Statement
 from payment_svc.domain import Declined, Money, Release
 from payment_svc.sandbox.ledger import Balance, Entry, Kind, Misused, Question, balances, enter
@@ -117,21 +118,11 @@ class LedgerView:
 @contextmanager
 def open_ledger_view(url: str) -> Iterator[LedgerView]:
     """A view of the ledger at `url`, as OMS_PAYMENT_GATEWAY_DATABASE_URL says it."""
-    engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _read_only)
+    engine = open_to_look(url, name="gateway")
     try:
         yield LedgerView(engine)
     finally:
         engine.dispose()
-
-
-def _read_only(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
-    cursor = connection.cursor()
-    try:
-        cursor.execute("PRAGMA query_only=ON")
-    finally:
-        cursor.close()
 
 
 def _row_of(entry: Entry) -> Row:

@@ -1,5 +1,6 @@
 """Messages that nobody would send: any value that protobuf can carry, in any field."""
 
+from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -21,6 +22,42 @@ def messages(kind: type[M]) -> st.SearchStrategy[M]:
     return _fillings(cast("Descriptor", kind.DESCRIPTOR)).map(
         lambda filling: _filled(kind(), filling)
     )
+
+
+def with_nul(right: M) -> Iterator[tuple[str, M]]:
+    """A message once for each of its texts, with a NUL in it; and the path of that text."""
+    for path, holder, field, place in _texts_of(right, ""):
+        before = getattr(holder, field)
+        text = before if place is None else before[place]
+        for value in (f"{text}\0", f"\0{text}"):
+            _put(holder, field, place, value)
+            spoilt = type(right)()
+            spoilt.CopyFrom(right)
+            yield path, spoilt
+        _put(holder, field, place, text)
+
+
+def _put(holder: Message, field: str, place: int | None, value: str) -> None:
+    if place is None:
+        setattr(holder, field, value)
+    else:
+        getattr(holder, field)[place] = value
+
+
+def _texts_of(message: Message, at: str) -> Iterator[tuple[str, Message, str, int | None]]:
+    for field in cast("Descriptor", message.DESCRIPTOR).fields:
+        path, value = f"{at}{field.name}", getattr(message, field.name)
+        is_text = field.cpp_type == FieldDescriptor.CPPTYPE_STRING
+        if field.is_repeated:
+            for place, it in enumerate(value):
+                if is_text:
+                    yield f"{path}[{place}]", message, field.name, place
+                elif field.message_type is not None:
+                    yield from _texts_of(it, f"{path}[{place}].")
+        elif is_text:
+            yield path, message, field.name, None
+        elif field.message_type is not None and message.HasField(field.name):
+            yield from _texts_of(value, f"{path}.")
 
 
 def _filled(message: M, filling: dict[str, Any]) -> M:

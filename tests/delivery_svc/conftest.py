@@ -1,6 +1,6 @@
-"""A delivery service on a database of its own, one per test module."""
+"""A delivery service on a database of its own, one per test module and kind of database."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -15,11 +15,9 @@ from oms.delivery.v1 import delivery_service_pb2_grpc
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Database]:
+async def database(new_database_url: Callable[[], str]) -> AsyncIterator[Database]:
     database = Database.open(
-        f"sqlite:///{tmp_path_factory.mktemp('delivery')}/delivery.db",
-        name="delivery",
-        migrations="delivery_svc.migrations",
+        new_database_url(), name="delivery", migrations="delivery_svc.migrations"
     )
     with database.engine.begin() as connection:
         SqlCourierBook().fill(connection, capacity=1_000_000, now_us=1)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -24,11 +23,9 @@ from tests.delivery_svc.harness.book import hire, loads
 
 
 @pytest_asyncio.fixture
-async def empty(tmp_path: Path) -> AsyncIterator[Database]:
+async def empty(database_url: str) -> AsyncIterator[Database]:
     """A database whose courier book was never filled."""
-    database = Database.open(
-        f"sqlite:///{tmp_path}/delivery.db", name="delivery", migrations="delivery_svc.migrations"
-    )
+    database = Database.open(database_url, name="delivery", migrations="delivery_svc.migrations")
     yield database
     await database.close()
 

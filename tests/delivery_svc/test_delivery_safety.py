@@ -1,9 +1,7 @@
 """What keeps couriers safe, with and without: without it, its scenario goes wrong."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from pathlib import Path
 
 import pytest_asyncio
 import sqlalchemy as sa
@@ -15,6 +13,7 @@ from delivery_svc import domain, store
 from delivery_svc.couriers import COURIERS, CourierBook, OpenBook, OpenSqlBook, SqlCourierBook
 from delivery_svc.domain import Delivery, Refused, State
 from delivery_svc.requests import read_create
+from tests.chassis.lost_answer import lost_answer
 from tests.delivery_svc.harness.book import hire, loads
 from tests.delivery_svc.harness.deliveries import create_request
 
@@ -36,15 +35,13 @@ def cancellation(delivery_id: str) -> store.Change:
     )
 
 
-def open_database(folder: Path) -> Database:
-    return Database.open(
-        f"sqlite:///{folder}/delivery.db", name="delivery", migrations="delivery_svc.migrations"
-    )
+def open_database(url: str) -> Database:
+    return Database.open(url, name="delivery", migrations="delivery_svc.migrations")
 
 
 @pytest_asyncio.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = open_database(tmp_path)
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = open_database(database_url)
     yield database
     await database.close()
 
@@ -146,8 +143,8 @@ async def test_without_the_couriers_version_the_last_place_is_given_away_twice(
     assert [State.ASSIGNED] == await last_place(database, UnguardedBook)
 
 
-async def test_two_processes_on_one_book_never_overfill_a_courier(tmp_path: Path) -> None:
-    databases = [open_database(tmp_path) for _ in range(2)]
+async def test_two_processes_on_one_book_never_overfill_a_courier(database_url: str) -> None:
+    databases = [open_database(database_url) for _ in range(2)]
     employ(databases[0], 30, 20, 40)
     told = await asyncio.gather(
         *(
@@ -195,7 +192,7 @@ async def test_a_commit_that_was_not_heard_of_takes_no_second_courier(database: 
         commits += 1
         real(connection)
         if commits == 1:
-            raise sqlite3.OperationalError("disk I/O error")
+            raise lost_answer(connection)
 
     vars(database.engine.dialect)["do_commit"] = lose
     told = await answers(database, creation("dlv_1"), creation("dlv_2"))

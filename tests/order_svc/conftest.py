@@ -1,6 +1,6 @@
-"""An order service on a database of its own, one per test module."""
+"""An order service on a database of its own, one per test module and kind of database."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,12 +14,8 @@ from order_svc.servicer import OrderServicer, build
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Database]:
-    database = Database.open(
-        f"sqlite:///{tmp_path_factory.mktemp('order')}/order.db",
-        name="order",
-        migrations="order_svc.migrations",
-    )
+async def database(new_database_url: Callable[[], str]) -> AsyncIterator[Database]:
+    database = Database.open(new_database_url(), name="order", migrations="order_svc.migrations")
     yield database
     await database.close()
 

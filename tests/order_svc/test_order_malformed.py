@@ -14,7 +14,9 @@ from chassis.database import Database
 from chassis.statuses import read_error
 from oms.order.v1 import order_service_pb2 as pb
 from oms.order.v1 import order_service_pb2_grpc
-from tests.chassis.malformed import messages
+from tests.chassis.malformed import messages, with_nul
+from tests.chassis.refusal import fields, refusal
+from tests.order_svc.harness.orders import create_request, new_id
 
 # Only checkers know this class.
 Stub: TypeAlias = "order_service_pb2_grpc.OrderServiceAsyncStub"
@@ -86,3 +88,14 @@ async def test_a_message_beyond_the_limit_is_turned_away(
         await grpc_stub.CreateOrder(pb.CreateOrderRequest(customer_id="x" * (5 * 1024 * 1024)))
     assert grpc.StatusCode.RESOURCE_EXHAUSTED is turned_away.value.code()
     assert before == await database.read(everything)
+
+
+async def test_a_nul_in_any_text_is_named(grpc_stub: Stub) -> None:
+    """PostgreSQL has no text that holds one."""
+    found = []
+    for path, request in with_nul(create_request(new_id())):
+        assert [path] == fields(await refusal(grpc_stub.CreateOrder(request)))
+        found.append(path)
+    assert {"order_id", "items[1].sku", "delivery_address.lines[1]"} <= set(found)
+    for path, listing in with_nul(pb.ListOrdersRequest(customer_id="x")):
+        assert path in fields(await refusal(grpc_stub.ListOrders(listing)))

@@ -1,9 +1,7 @@
 """What keeps orders safe, with and without: without it, its scenario goes wrong."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -17,6 +15,7 @@ from chassis.rows import RowTable
 from order_svc import domain, store
 from order_svc.domain import Content, Event, Order, Refusal, Refused, State
 from order_svc.requests import read_create
+from tests.chassis.lost_answer import lost_answer
 from tests.order_svc.harness.orders import create_request
 
 ID = "ord_1"
@@ -38,11 +37,13 @@ def cancel(order: Order | None) -> Order:
     return domain.cancel(order, ID, 3)
 
 
+def open_database(url: str) -> Database:
+    return Database.open(url, name="order", migrations="order_svc.migrations")
+
+
 @pytest_asyncio.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database.open(
-        f"sqlite:///{tmp_path}/order.db", name="order", migrations="order_svc.migrations"
-    )
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = open_database(database_url)
     yield database
     await database.close()
 
@@ -111,9 +112,11 @@ class Unguarded(Overtaken):
 
     def update(self, connection: sa.Connection, entities: Sequence[Order]) -> int:
         for it in entities:
-            connection.exec_driver_sql(
-                "UPDATE orders SET state = ?, version = ? WHERE order_id = ?",
-                (it.state.value, it.version, it.order_id),
+            connection.execute(
+                sa.text(
+                    "UPDATE orders SET state = :state, version = :version WHERE order_id = :id"
+                ),
+                {"state": it.state.value, "version": it.version, "id": it.order_id},
             )
         return len(entities)
 
@@ -146,7 +149,7 @@ def lose_the_next_answer(database: Database) -> None:
         real(connection)
         if not lost:
             lost = True
-            raise sqlite3.OperationalError("disk I/O error")
+            raise lost_answer(connection)
 
     vars(database.engine.dialect)["do_commit"] = commit
 
@@ -166,11 +169,8 @@ async def test_without_idempotent_moves_a_commit_not_heard_of_is_told_as_a_refus
     assert [Refusal.ID_REUSED] == await answers(database, store.table(), create)
 
 
-async def test_two_processes_on_one_database_lose_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/order.db"
-    databases = [
-        Database.open(url, name="order", migrations="order_svc.migrations") for _ in range(2)
-    ]
+async def test_two_processes_on_one_database_lose_nothing(database_url: str) -> None:
+    databases = [open_database(database_url) for _ in range(2)]
     writers = [EntityWriter(it.engine, store.table(), name="order") for it in databases]
     for writer in writers:
         await writer.start()

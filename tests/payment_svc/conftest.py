@@ -1,7 +1,7 @@
-"""A payment service with its sandbox for the tests of a module, by the fixtures of pytest-grpc."""
+"""A payment service with its sandbox, one per test module and kind of database."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,19 +20,16 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def ledger_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('ledger')}/gateway.db"
+def ledger_url(new_database_url: Callable[[], str]) -> str:
+    return new_database_url()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grpc_servicer(
-    tmp_path_factory: pytest.TempPathFactory, ledger_url: str
+    new_database_url: Callable[[], str], ledger_url: str
 ) -> AsyncIterator[PaymentServicer]:
-    folder = tmp_path_factory.mktemp("payment")
     clock = SystemClock()
-    database = Database.open(
-        f"sqlite:///{folder}/payment.db", name="payment", migrations=MIGRATIONS
-    )
+    database = Database.open(new_database_url(), name="payment", migrations=MIGRATIONS)
     gateway = await SandboxGateway.open(ledger_url, clock, slow_seconds=90.0)
     servicer = build(
         database,

@@ -1,8 +1,7 @@
 """Asking the gateway: stopped at every point, left by its callers, crashed, cancelled meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import grpc
 import pytest
@@ -31,16 +30,16 @@ async def reached(gate: Gate) -> None:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with Desk(tmp_path) as opened:
+async def desk(new_database_url: Callable[[], str]) -> AsyncIterator[Desk]:
+    async with Desk(new_database_url) as opened:
         yield opened
 
 
 @pytest.fixture
-async def still(tmp_path: Path) -> AsyncIterator[Desk]:
+async def still(new_database_url: Callable[[], str]) -> AsyncIterator[Desk]:
     """One whose clock stands still: the settling loop makes its first walk and sleeps."""
     clock = ManualClock()
-    async with Desk(tmp_path, clock=clock) as opened:
+    async with Desk(new_database_url, clock=clock) as opened:
         await clock.until_asleep(naps=1)
         yield opened
 
@@ -222,8 +221,10 @@ async def test_trouble_at_the_gateway_is_told_and_the_next_caller_asks_again(
         assert 1 == [entry.kind for entry in view.entries("pay_1")].count(kind)
 
 
-async def test_a_gateway_that_is_too_slow_is_asked_again(tmp_path: Path) -> None:
-    async with Desk(tmp_path, gateway_timeout_seconds=0.01) as desk:
+async def test_a_gateway_that_is_too_slow_is_asked_again(
+    new_database_url: Callable[[], str],
+) -> None:
+    async with Desk(new_database_url, gateway_timeout_seconds=0.01) as desk:
         gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.BACK)
         assert UNAVAILABLE == told(await refusal(desk.create("pay_1")))
         gate.open()

@@ -19,7 +19,7 @@ from chassis import faults
 from payment_svc.domain import Content, Money, Payment, Refusal, Refused, State
 from payment_svc.sandbox.ledger import METHODS, Kind
 from tests.payment_svc.harness.clock import ManualClock
-from tests.payment_svc.harness.desk import AMOUNT, Desk
+from tests.payment_svc.harness.desk import AMOUNT, Desk, files
 from tests.payment_svc.harness.gates import Gate, Way
 
 IDS = ("pay_1", "pay_2")
@@ -37,7 +37,7 @@ class Interleavings(RuleBasedStateMachine):
         self.folder = TemporaryDirectory()
         self.runner = asyncio.Runner()
         # It stands still: only what a rule says is asked again.
-        self.desk = Desk(Path(self.folder.name), clock=ManualClock(), serve=False)
+        self.desk = Desk(files(Path(self.folder.name)), clock=ManualClock(), serve=False)
         self.calls: list[asyncio.Task[None]] = []
         self.gates: list[Gate] = []
         self.wishes: set[str] = set()

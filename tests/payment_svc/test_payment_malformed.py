@@ -10,6 +10,7 @@ from chassis.validation import is_identifier
 from oms.common.v1.money_pb2 import Money
 from oms.payment.v1 import payment_service_pb2 as pb
 from payment_svc.sandbox.store import LedgerView
+from tests.chassis.malformed import with_nul
 from tests.payment_svc.harness.calls import Stub, creation, fields, told
 from tests.payment_svc.harness.desk import refusal
 
@@ -106,3 +107,14 @@ async def test_bytes_that_are_no_request_are_refused_and_the_server_serves_on(
     )
     error = await refusal(call(sent))
     assert error.code in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+
+
+async def test_a_nul_in_any_text_is_named(grpc_stub: Stub) -> None:
+    """PostgreSQL has no text that holds one."""
+    found = []
+    for path, request in with_nul(creation("pay_nul")):
+        assert [path] == fields(await refusal(grpc_stub.CreatePayment(request)))
+        found.append(path)
+    assert {"payment_id", "order_id", "payment_method", "amount.currency_code"} <= set(found)
+    for path, listing in with_nul(pb.ListPaymentsRequest(order_id="x")):
+        assert path in fields(await refusal(grpc_stub.ListPayments(listing)))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,8 @@ from tests.payment_svc.harness.clock import ManualClock
 from tests.payment_svc.harness.desk import PATIENCE_SECONDS, Desk, refusal
 from tests.payment_svc.harness.gates import Gate, Way
 
-Scenario = Callable[[Path], Awaitable[None]]
+NewUrl = Callable[[], str]
+Scenario = Callable[[NewUrl], Awaitable[None]]
 
 
 async def reached(gate: Gate) -> None:
@@ -29,8 +29,8 @@ async def idle(desk: Desk) -> None:
         await asyncio.wait(set(desk.asks._running.values()))
 
 
-async def a_hold_that_a_crash_left_behind_is_released_by_a_cancel(folder: Path) -> None:
-    async with Desk(folder) as desk:
+async def a_hold_that_a_crash_left_behind_is_released_by_a_cancel(new_url: NewUrl) -> None:
+    async with Desk(new_url) as desk:
         gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.BACK)
         caller = asyncio.create_task(desk.create("pay_1"))
         await reached(gate)
@@ -41,16 +41,16 @@ async def a_hold_that_a_crash_left_behind_is_released_by_a_cancel(folder: Path) 
         assert 0 == desk.balance("pay_1").on_hold
 
 
-async def a_create_that_comes_after_its_cancel_holds_nothing(folder: Path) -> None:
-    async with Desk(folder) as desk:
+async def a_create_that_comes_after_its_cancel_holds_nothing(new_url: NewUrl) -> None:
+    async with Desk(new_url) as desk:
         assert m.PAYMENT_STATE_CANCELLED == (await desk.cancel("pay_1")).state
         assert "ALREADY_CANCELLED" == (await refusal(desk.create("pay_1"))).reason
         assert 0 == desk.balance("pay_1").on_hold
 
 
-async def an_ask_goes_on_when_its_caller_leaves(folder: Path) -> None:
+async def an_ask_goes_on_when_its_caller_leaves(new_url: NewUrl) -> None:
     clock = ManualClock()
-    async with Desk(folder, clock=clock) as desk:
+    async with Desk(new_url, clock=clock) as desk:
         await clock.until_asleep(naps=1)
         gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.THERE)
         caller = asyncio.create_task(desk.create("pay_1"))
@@ -63,9 +63,9 @@ async def an_ask_goes_on_when_its_caller_leaves(folder: Path) -> None:
         assert m.PAYMENT_STATE_HELD == (await desk.get("pay_1")).state
 
 
-async def what_is_half_asked_is_settled_though_nobody_calls(folder: Path) -> None:
+async def what_is_half_asked_is_settled_though_nobody_calls(new_url: NewUrl) -> None:
     clock = ManualClock()
-    async with Desk(folder, clock=clock) as desk:
+    async with Desk(new_url, clock=clock) as desk:
         await clock.until_asleep(naps=1)
         gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.THERE)
         caller = asyncio.create_task(desk.create("pay_1"))
@@ -78,8 +78,8 @@ async def what_is_half_asked_is_settled_though_nobody_calls(folder: Path) -> Non
         assert m.PAYMENT_STATE_HELD == (await desk.get("pay_1")).state
 
 
-async def confirms_at_once_are_one_question(folder: Path) -> None:
-    async with Desk(folder) as desk:
+async def confirms_at_once_are_one_question(new_url: NewUrl) -> None:
+    async with Desk(new_url) as desk:
         await desk.create("pay_1")
         gate = desk.gateway.shut("pay_1", Kind.CAPTURE, Way.THERE)
         callers = [asyncio.create_task(desk.confirm("pay_1")) for _ in range(3)]
@@ -143,17 +143,17 @@ def name_of(value: Any) -> str:
 
 
 @pytest.mark.parametrize("scenario", [scenario for scenario, _ in SCENARIOS], ids=name_of)
-async def test_it_holds(tmp_path: Path, scenario: Scenario) -> None:
-    await scenario(tmp_path)
+async def test_it_holds(new_database_url: NewUrl, scenario: Scenario) -> None:
+    await scenario(new_database_url)
 
 
 @pytest.mark.parametrize(("scenario", "plant"), SCENARIOS, ids=name_of)
 async def test_it_would_be_seen_to_fail(
-    tmp_path: Path,
+    new_database_url: NewUrl,
     monkeypatch: pytest.MonkeyPatch,
     scenario: Scenario,
     plant: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
     plant(monkeypatch)
     with pytest.raises(AssertionError):
-        await scenario(tmp_path)
+        await scenario(new_database_url)

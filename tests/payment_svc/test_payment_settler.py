@@ -1,8 +1,7 @@
 """The settling loop: it asks again when it is due, and nothing stops it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -16,7 +15,7 @@ from payment_svc.sandbox.ledger import Kind
 from payment_svc.settler import BATCH_MAX
 from payment_svc.store import table
 from tests.payment_svc.harness.clock import MICROSECONDS, START_US, ManualClock
-from tests.payment_svc.harness.desk import AMOUNT, PATIENCE_SECONDS, Desk, refusal
+from tests.payment_svc.harness.desk import AMOUNT, PATIENCE_SECONDS, Desk, beside, refusal
 from tests.payment_svc.harness.gates import Way
 
 INTERVAL_SECONDS = 0.01
@@ -28,9 +27,11 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Desk]:
+async def desk(new_database_url: Callable[[], str], clock: ManualClock) -> AsyncIterator[Desk]:
     """Its loop has made its first walk, and sleeps until the clock is moved."""
-    async with Desk(tmp_path, clock=clock, settle_interval_seconds=INTERVAL_SECONDS) as opened:
+    async with Desk(
+        new_database_url, clock=clock, settle_interval_seconds=INTERVAL_SECONDS
+    ) as opened:
         await clock.until_asleep(naps=1)
         yield opened
 
@@ -138,9 +139,9 @@ async def test_more_than_a_batch_is_settled_batch_by_batch(desk: Desk) -> None:
 
 
 async def test_a_question_is_left_to_the_process_that_asks_it_until_its_lease_is_over(
-    desk: Desk, clock: ManualClock, tmp_path: Path
+    desk: Desk, clock: ManualClock
 ) -> None:
-    async with Desk(tmp_path, clock=clock, settle_interval_seconds=INTERVAL_SECONDS) as replica:
+    async with Desk(beside(desk), clock=clock, settle_interval_seconds=INTERVAL_SECONDS) as replica:
         await clock.until_asleep(naps=2)
         gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.THERE)
         create = asyncio.create_task(desk.create("pay_1"))
@@ -162,8 +163,10 @@ async def test_a_question_is_left_to_the_process_that_asks_it_until_its_lease_is
             assert 1 == len(view.entries("pay_1"))
 
 
-async def test_two_services_on_one_database_move_the_money_once(tmp_path: Path) -> None:
-    async with Desk(tmp_path) as desk, Desk(tmp_path) as replica:
+async def test_two_services_on_one_database_move_the_money_once(
+    new_database_url: Callable[[], str],
+) -> None:
+    async with Desk(new_database_url) as desk, Desk(beside(desk)) as replica:
         both = (desk, replica)
         creates = [it.create(f"pay_{number}") for number in range(10) for it in both]
         assert {m.PAYMENT_STATE_HELD} == {it.state for it in await asyncio.gather(*creates)}

@@ -8,7 +8,7 @@ import pytest
 from oms.payment.v1 import payment_pb2 as m
 from payment_svc.sandbox.ledger import Balance, Kind
 from tests.chassis.storage.disk import Disk, Fault
-from tests.payment_svc.harness.desk import AMOUNT, Desk, refusal
+from tests.payment_svc.harness.desk import AMOUNT, Desk, files, refusal
 
 NOTHING = Balance(held=0, captured=0, released=0)
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
@@ -25,7 +25,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_payment_that_is_not_stored_is_not_asked_for_at_the_gateway(
     tmp_path: Path, fault: Fault
 ) -> None:
-    async with Desk(tmp_path) as desk:
+    async with Desk(files(tmp_path)) as desk:
         disk = Disk(desk.database.engine, tmp_path / "payment.db")
         disk.fail(fault)
         error = await refusal(desk.create("pay_1"))

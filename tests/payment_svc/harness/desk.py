@@ -1,11 +1,11 @@
 """A whole payment service inside the test's process, which can crash and start again.
 
 Invariant: after `crash` nothing of the service runs any more, as if its process had died there; the
-files stay, and `restart` opens them anew.
+databases stay, and `restart` opens them anew.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -37,12 +37,18 @@ AMOUNT = 2_500
 PATIENCE_SECONDS = 30.0
 
 
+def files(folder: Path) -> Callable[[], str]:
+    """SQLite files in `folder`: the payments first, then the ledger."""
+    names = iter(("payment", "gateway"))
+    return lambda: f"sqlite:///{folder}/{next(names)}.db"
+
+
 class Desk:
-    """The service on files in `folder`. Calls go over real gRPC."""
+    """The service on two databases of its own. Calls go over real gRPC."""
 
     def __init__(
         self,
-        folder: Path,
+        new_url: Callable[[], str],
         *,
         clock: Clock | None = None,
         slow_seconds: float = 90.0,
@@ -50,21 +56,14 @@ class Desk:
         settle_interval_seconds: float = 0.01,
         serve: bool = True,
     ) -> None:
-        self.folder = folder
+        self.database_url = new_url()
+        self.ledger_url = new_url()
         self.clock = clock or SystemClock()
         self._slow_seconds = slow_seconds
         self._gateway_timeout_seconds = gateway_timeout_seconds
         self._settle_interval_seconds = settle_interval_seconds
         self._serves = serve
         self._running: AsyncExitStack | None = None
-
-    @property
-    def database_url(self) -> str:
-        return f"sqlite:///{self.folder}/payment.db"
-
-    @property
-    def ledger_url(self) -> str:
-        return f"sqlite:///{self.folder}/gateway.db"
 
     async def __aenter__(self) -> Self:
         await self.restart()
@@ -75,7 +74,7 @@ class Desk:
             await self.crash()
 
     async def restart(self) -> None:
-        """Starts the service on the files as they are, with every gate open."""
+        """Starts the service on the databases as they are, with every gate open."""
         assert self._running is None
         async with AsyncExitStack() as stack:
             self.database = Database.open(self.database_url, name="payment", migrations=MIGRATIONS)
@@ -187,6 +186,12 @@ class Desk:
     def ledger(self) -> Iterator[LedgerView]:
         with open_ledger_view(self.ledger_url) as view:
             yield view
+
+
+def beside(desk: Desk) -> Callable[[], str]:
+    """The databases of a desk, for a replica of it."""
+    urls = iter((desk.database_url, desk.ledger_url))
+    return lambda: next(urls)
 
 
 async def refusal(call: Any) -> WireError:
