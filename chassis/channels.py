@@ -24,6 +24,9 @@ import grpc.aio
 # A list of 1,000 with the longest addresses is larger than the 4 MiB that are the default.
 RECEIVED_BYTES_MAX: Final = 16 * 1024 * 1024
 
+PING_TIMEOUT_MS: Final = 10_000
+"""A server that owes an answer to a ping for so long is gone, or stands still."""
+
 _ONE_SERVER: Final = re.compile(r"(?:[0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+")
 
 
@@ -50,6 +53,9 @@ def open_channel(
             # Within what chassis.server allows: a peer gone without a word is noticed in 30 s.
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 10_000),
+            # The pings that measure the bandwidth take the keepalive's place where calls come thick
+            # and fast, and would be waited for for a minute.
+            ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
             # Each channel has its own connection: none waits for a backoff that another one began.

@@ -42,6 +42,8 @@ def open_channel(target: str, *, service: str | None = None) -> grpc.aio.Channel
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 1_000),
             ("grpc.max_reconnect_backoff_ms", 1_000),
+            # One that stands still is not waited for a minute, which is the default.
+            ("grpc.http2.ping_timeout_ms", 10_000),
             ("grpc.service_config_disable_resolution", 1),
             ("grpc.dns_min_time_between_resolutions_ms", 2_000),
             *([] if _ONE_SERVER.fullmatch(target) else [_balanced(service)]),

@@ -1,6 +1,7 @@
 """Replicas of one service: each answers with its own name, and says how it is."""
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,6 +55,32 @@ async def replica(
         yield server
     finally:
         await server.stop()
+
+
+_PROGRAM = """
+import asyncio, sys
+from tests.chassis.replicas import replica
+async def main():
+    async with replica(sys.argv[1]) as it:
+        print(it.address, flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def replica_process(name: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """One in a process of its own, and its address; on the way out it is killed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PROGRAM, name), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        yield process, (await process.stdout.readline()).decode().strip()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 class Caller:

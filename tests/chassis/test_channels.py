@@ -1,7 +1,6 @@
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +12,14 @@ from chassis import channels
 from chassis.channels import is_one_server, open_channel
 from chassis.server import Server
 from tests.chassis.name_server import name_server
-from tests.chassis.replicas import ROUNDS, SERVICE, Caller, add_named, replica
+from tests.chassis.replicas import (
+    ROUNDS,
+    SERVICE,
+    Caller,
+    add_named,
+    replica,
+    replica_process,
+)
 
 
 @asynccontextmanager
@@ -133,37 +139,37 @@ async def test_a_replica_that_is_gone_is_left_out_and_found_when_it_is_back() ->
             await caller.until("a", "b")
 
 
-_PROGRAM = """
-import asyncio
-from tests.chassis.replicas import replica
-async def main():
-    async with replica("killed") as it:
-        print(it.address, flush=True)
-        await asyncio.Event().wait()
-asyncio.run(main())
-"""
-
-
 async def test_a_replica_that_is_killed_costs_no_more_than_what_it_was_answering() -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _PROGRAM), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        address = (await process.stdout.readline()).decode().strip()
-        async with replica("a") as a, calling(f"ipv4:{a.address},{address}") as caller:
-            await caller.until("a", "killed")
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
-            answered = [await caller.ask() for _ in range(2 * ROUNDS)]
-            await caller.until("a")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    async with (
+        replica_process("killed") as (process, address),
+        replica("a") as a,
+        calling(f"ipv4:{a.address},{address}") as caller,
+    ):
+        await caller.until("a", "killed")
+        process.kill()
+        await process.wait()
+        answered = [await caller.ask() for _ in range(2 * ROUNDS)]
+        await caller.until("a")
     # One call may have been sent into the connection before its end was known.
     assert answered.count("UNAVAILABLE") <= 1
     assert {"a"} == set(answered) - {"UNAVAILABLE"}
+
+
+async def test_a_replica_that_stands_still_is_left_out_once_a_ping_is_not_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channels, "PING_TIMEOUT_MS", 500)
+    async with (
+        replica_process("still") as (process, address),
+        replica("a") as a,
+        calling(f"ipv4:{a.address},{address}") as caller,
+    ):
+        await caller.until("a", "still")
+        process.send_signal(signal.SIGSTOP)
+        # Their deadline is much later.
+        await caller.until("a")
+        process.send_signal(signal.SIGCONT)
+        await caller.until("a", "still")
 
 
 async def test_replicas_that_come_later_are_found_when_a_connection_has_had_its_age() -> None:
