@@ -105,6 +105,18 @@ class Database:
             undo.pop_all()
         return cls(name=name, engine=engine, read_engine=read_engine, lock=lock, files=files)
 
+    def set_up(self, first: Callable[[sqlalchemy.Connection], T]) -> T:
+        """Runs `first` in a transaction that writes: for what has to be there before one serves.
+
+        Raises:
+            CannotStart: The database could not be written; the text says why.
+        """
+        try:
+            with self.engine.begin() as connection:
+                return first(connection)
+        except sqlalchemy.exc.DBAPIError as error:
+            raise _cannot_start(f"{self.name} database", error) from error
+
     async def read(self, query: Callable[[sqlalchemy.Connection], T]) -> T:
         """Runs `query` in a reader thread, on one consistent state of the database.
 

@@ -28,10 +28,11 @@ async def main(settings: DeliverySettings) -> None:
         stack.push_async_callback(database.close)
         clock = SystemClock()
         couriers = SqlCourierBook()
-        with database.engine.begin() as connection:
-            couriers.fill(
+        database.set_up(
+            lambda connection: couriers.fill(
                 connection, capacity=settings.delivery_courier_capacity, now_us=clock.now_us()
             )
+        )
         servicer = build(database, clock, IdSource(clock), couriers)
         await servicer.start()
         stack.push_async_callback(servicer.close)

@@ -4,12 +4,18 @@ Invariant: nobody ever has more deliveries than capacity. Rows are read, decided
 transaction that assigns or cancels, each over the version that was read, so two processes with one
 book never both give away the last place. It must never be asked outside of that transaction.
 
+Every delivery to a country goes over the same few rows, so processes that only found out when they
+write would undo each other's work again and again. They take turns instead: before it reads, a
+transaction locks the first courier of each country that it is about, in the order of their ids, and
+keeps the others out until it ends. That is for speed alone; the versions are what keeps the book
+right, also where somebody edits it by hand. SQLite has one writer at a time, and locks no row.
+
 `CourierBook` is the port. The book that comes with the service is a table of the delivery
 database, filled once with made-up couriers for every country but Antarctica.
 """
 
 import heapq
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -72,13 +78,15 @@ class CourierBook(Protocol):
         self,
         connection: sa.Connection,
         *,
+        countries: Collection[str],
         wanted: Mapping[str, int],
         courier_ids: Collection[str],
     ) -> OpenBook:
-        """Reads what a batch can need.
+        """Reads what a batch can need, once it is this transaction's turn.
 
         Args:
             connection: In the transaction of the batch.
+            countries: Where it takes or frees anybody: nobody else does so until it ends.
             wanted: How many couriers at the most it takes in each country.
             courier_ids: Those that it may free.
         """
@@ -128,13 +136,18 @@ class SqlCourierBook:
             COURIERS, key="courier_id", mutable=("load",), to_row=_to_row, from_row=_from_row
         )
         self._least_loaded: Statement | None = None
+        self._turns: dict[int, Statement] = {}
 
     def fill(self, connection: sa.Connection, *, capacity: int, now_us: int) -> bool:
         """Writes the made-up couriers, unless that was done before; whether it was done now."""
         if connection.execute(sa.select(_FILLINGS.c.place)).first() is not None:
             return False
-        # The key lets only one of several processes that start at the same time get past this.
-        connection.execute(_FILLINGS.insert().values(place=1, time_us=now_us))
+        try:
+            # The key lets only one of several processes that start at the same time get past this.
+            with connection.begin_nested():
+                connection.execute(_FILLINGS.insert().values(place=1, time_us=now_us))
+        except sa.exc.IntegrityError:
+            return False
         self._table.insert(connection, list(made_up_couriers(capacity)))
         return True
 
@@ -142,6 +155,7 @@ class SqlCourierBook:
         self,
         connection: sa.Connection,
         *,
+        countries: Collection[str],
         wanted: Mapping[str, int],
         courier_ids: Collection[str],
     ) -> "OpenSqlBook":
@@ -150,6 +164,7 @@ class SqlCourierBook:
         More are not needed: as long as fewer were taken than were read, one of those read has the
         lowest load of all.
         """
+        self._take_turn(connection, sorted(countries))
         couriers = self._table.load(connection, list(courier_ids)) if courier_ids else {}
         if wanted:
             select = self._select(connection)
@@ -157,6 +172,36 @@ class SqlCourierBook:
                 for row in select.select(connection, (country_code, count)):
                     couriers[row[0]] = _from_row(row)
         return OpenSqlBook(self._table, couriers)
+
+    def _take_turn(self, connection: sa.Connection, countries: Sequence[str]) -> None:
+        """Waits until no other transaction is about these countries, and keeps others waiting.
+
+        What is read afterwards is what they have left.
+        """
+        if not countries:
+            return
+        # Few lengths, so few statements: padded to a power of two with one that is asked for.
+        count = max(2, 1 << (len(countries) - 1).bit_length())
+        padded = [*countries, *[countries[-1]] * (count - len(countries))]
+        self._turn(connection, count).select(connection, padded)
+
+    def _turn(self, connection: sa.Connection, count: int) -> Statement:
+        if (found := self._turns.get(count)) is None:
+            names = [f"country_{place}" for place in range(count)]
+            first_of_each = (
+                sa.select(sa.func.min(COURIERS.c.courier_id))
+                .where(COURIERS.c.country_code.in_([sa.bindparam(name) for name in names]))
+                .group_by(COURIERS.c.country_code)
+            )
+            clause = (
+                sa.select(COURIERS.c.courier_id)
+                .where(COURIERS.c.courier_id.in_(first_of_each))
+                # All in one order: nobody waits for one who waits for them.
+                .order_by(COURIERS.c.courier_id)
+                .with_for_update()
+            )
+            found = self._turns[count] = Statement(clause, connection.dialect, names)
+        return found
 
     def _select(self, connection: sa.Connection) -> Statement:
         if self._least_loaded is None:

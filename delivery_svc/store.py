@@ -81,18 +81,27 @@ def apply(
         Missed: A delivery or a courier was written by somebody else meanwhile.
     """
     loaded = deliveries.load(connection, list({it.delivery_id for it in changes}))
+    wanted = Counter(
+        it.country_code
+        for it in changes
+        if it.country_code is not None and it.delivery_id not in loaded
+    )
+    # A Create frees nobody. Who is freed works where the delivery goes.
+    assigned = {
+        it.courier_id: it.content.address.country_code
+        for it in (
+            loaded.get(change.delivery_id) for change in changes if change.country_code is None
+        )
+        if it is not None
+        and it.state is State.ASSIGNED
+        and it.courier_id is not None
+        and it.content is not None
+    }
     couriers = book.open(
         connection,
-        wanted=Counter(
-            it.country_code
-            for it in changes
-            if it.country_code is not None and it.delivery_id not in loaded
-        ),
-        courier_ids={
-            it.courier_id
-            for it in loaded.values()
-            if it.courier_id is not None and it.state is State.ASSIGNED
-        },
+        countries={*wanted, *assigned.values()},
+        wanted=wanted,
+        courier_ids=assigned.keys(),
     )
     replies = change_all(
         deliveries,

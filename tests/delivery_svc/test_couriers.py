@@ -1,5 +1,6 @@
 """The courier book: who is taken, who is freed, and who is in it."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -19,6 +20,7 @@ from delivery_svc.couriers import (
     SqlCourierBook,
     made_up_couriers,
 )
+from tests.chassis.locks import until_one_waits
 from tests.delivery_svc.harness.book import hire, loads
 
 
@@ -59,6 +61,20 @@ async def test_the_book_is_filled_once(empty: Database) -> None:
     assert before == await empty.read(couriers_of)
 
 
+async def test_of_processes_that_start_together_one_fills_the_book(
+    empty: Database, database_url: str
+) -> None:
+    other = Database.open(database_url, name="delivery", migrations="delivery_svc.migrations")
+    with empty.engine.begin() as connection:
+        assert SqlCourierBook().fill(connection, capacity=7, now_us=1)
+        second = asyncio.create_task(asyncio.to_thread(fill, other, 9))
+        # It has looked and found nothing, or waits for its turn to look; either way it is told.
+        await until_one_waits(other.engine)
+    assert not await second
+    assert {7} == {it.capacity for it in await other.read(couriers_of)}
+    await other.close()
+
+
 async def test_a_book_that_was_emptied_stays_empty(empty: Database) -> None:
     fill(empty)
     with empty.engine.begin() as connection:
@@ -70,7 +86,7 @@ async def test_a_book_that_was_emptied_stays_empty(empty: Database) -> None:
 async def test_the_least_loaded_is_taken_and_of_equals_the_first_by_id(database: Database) -> None:
     with database.engine.begin() as connection:
         hire(connection, "FR", [3, 1, 2])
-        book = SqlCourierBook().open(connection, wanted={"FR": 9}, courier_ids=())
+        book = SqlCourierBook().open(connection, countries=(), wanted={"FR": 9}, courier_ids=())
         taken = [book.take("FR") for _ in range(8)]
         assert book.close(connection)
     order = [1, 2, 3, 1, 3, 1]
@@ -81,7 +97,9 @@ async def test_the_least_loaded_is_taken_and_of_equals_the_first_by_id(database:
 async def test_who_is_freed_can_be_taken_again_in_the_same_batch(database: Database) -> None:
     with database.engine.begin() as connection:
         hire(connection, "IT", [1, 1], load=1)
-        book = SqlCourierBook().open(connection, wanted={"IT": 3}, courier_ids={"crr_it_2"})
+        book = SqlCourierBook().open(
+            connection, countries=(), wanted={"IT": 3}, courier_ids={"crr_it_2"}
+        )
         assert book.take("IT") is None
         book.free("crr_it_2")
         assert "crr_it_2" == book.take("IT")
@@ -93,7 +111,7 @@ async def test_who_is_freed_can_be_taken_again_in_the_same_batch(database: Datab
 async def test_no_more_couriers_are_read_than_can_be_taken(database: Database) -> None:
     with database.engine.begin() as connection:
         hire(connection, "ES", [5] * 40)
-        book = SqlCourierBook().open(connection, wanted={"ES": 2}, courier_ids=())
+        book = SqlCourierBook().open(connection, countries=(), wanted={"ES": 2}, courier_ids=())
         assert isinstance(book, OpenSqlBook)
         assert 2 == len(book)
         assert ["crr_es_1", "crr_es_10"] == [book.take("ES"), book.take("ES")]
@@ -101,7 +119,9 @@ async def test_no_more_couriers_are_read_than_can_be_taken(database: Database) -
 
 async def test_nobody_is_taken_abroad(database: Database) -> None:
     with database.engine.begin() as connection:
-        book = SqlCourierBook().open(connection, wanted={"AQ": 1, "US": 1}, courier_ids=())
+        book = SqlCourierBook().open(
+            connection, countries=(), wanted={"AQ": 1, "US": 1}, courier_ids=()
+        )
         assert book.take("AQ") is None
         assert book.take("DE") is None
         assert "crr_us_1" == book.take("US")
@@ -109,7 +129,7 @@ async def test_nobody_is_taken_abroad(database: Database) -> None:
 
 async def test_who_left_the_book_needs_no_freeing(database: Database) -> None:
     with database.engine.begin() as connection:
-        book = SqlCourierBook().open(connection, wanted={}, courier_ids={"crr_gone"})
+        book = SqlCourierBook().open(connection, countries=(), wanted={}, courier_ids={"crr_gone"})
         book.free("crr_gone")
         assert book.close(connection)
 
@@ -117,9 +137,9 @@ async def test_who_left_the_book_needs_no_freeing(database: Database) -> None:
 async def test_a_book_that_was_written_meanwhile_does_not_close(database: Database) -> None:
     with database.engine.begin() as connection:
         hire(connection, "PT", [5])
-        book = SqlCourierBook().open(connection, wanted={"PT": 1}, courier_ids=())
+        book = SqlCourierBook().open(connection, countries=(), wanted={"PT": 1}, courier_ids=())
         book.take("PT")
-        other = SqlCourierBook().open(connection, wanted={"PT": 1}, courier_ids=())
+        other = SqlCourierBook().open(connection, countries=(), wanted={"PT": 1}, courier_ids=())
         other.take("PT")
         assert other.close(connection)
         assert not book.close(connection)
@@ -138,7 +158,9 @@ async def test_taking_and_freeing_is_as_in_a_book_of_paper(
     with database.engine.connect() as connection:  # rolled back, for the next example
         connection.begin()
         hire(connection, "NL", capacities)
-        book = SqlCourierBook().open(connection, wanted={"NL": len(steps) or 1}, courier_ids=())
+        book = SqlCourierBook().open(
+            connection, countries=(), wanted={"NL": len(steps) or 1}, courier_ids=()
+        )
         out: list[str] = []
         for take in steps:
             if take:

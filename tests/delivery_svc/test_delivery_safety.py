@@ -1,7 +1,8 @@
 """What keeps couriers safe, with and without: without it, its scenario goes wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest_asyncio
 import sqlalchemy as sa
@@ -82,20 +83,19 @@ class OvertakenBook:
         self._book = SqlCourierBook()
         self._before: sa.Connection | None = before
 
-    def open(
-        self, connection: sa.Connection, *, wanted: Mapping[str, int], courier_ids: Collection[str]
-    ) -> OpenBook:
+    def open(self, connection: sa.Connection, **needed: Any) -> OpenBook:
         before, self._before = self._before, None
-        return self._book.open(before or connection, wanted=wanted, courier_ids=courier_ids)
+        if before is None:
+            return self._book.open(connection, **needed)
+        # Who reads only cannot take a turn, nor wait for one.
+        return self._book.open(before, **{**needed, "countries": ()})
 
 
 class UnguardedBook(OvertakenBook):
     """Writes loads over whatever version there is."""
 
-    def open(
-        self, connection: sa.Connection, *, wanted: Mapping[str, int], courier_ids: Collection[str]
-    ) -> OpenBook:
-        opened = super().open(connection, wanted=wanted, courier_ids=courier_ids)
+    def open(self, connection: sa.Connection, **needed: Any) -> OpenBook:
+        opened = super().open(connection, **needed)
         assert isinstance(opened, OpenSqlBook)
         return Unguarded(opened)
 
@@ -161,10 +161,8 @@ async def test_two_processes_on_one_book_never_overfill_a_courier(database_url: 
 class BrokenBook(SqlCourierBook):
     """Its loads cannot be written."""
 
-    def open(
-        self, connection: sa.Connection, *, wanted: Mapping[str, int], courier_ids: Collection[str]
-    ) -> OpenSqlBook:
-        opened = super().open(connection, wanted=wanted, courier_ids=courier_ids)
+    def open(self, connection: sa.Connection, **needed: Any) -> OpenSqlBook:
+        opened = super().open(connection, **needed)
         opened.close = self.fail  # type: ignore[method-assign]
         return opened
 
