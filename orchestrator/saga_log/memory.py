@@ -8,7 +8,15 @@ A seam is awaited before and after every commit. One that raises `faults.Unavail
 the command, one that raises it after loses only the answer, one that never returns is a crash.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -24,6 +32,7 @@ from orchestrator.saga_log.protocol import (
     Stale,
     StoredProcess,
 )
+from orchestrator.saga_log.retirement import RetiredProcess, by_hand
 
 
 class Moment(StrEnum):
@@ -68,6 +77,7 @@ class MemorySagaLog:
         self.is_dead = is_dead
         self._records: dict[str, _Record] = {}
         self._ids: dict[str, str] = {}
+        self._retired: dict[str, RetiredProcess] = {}
         self._in_doubt: set[tuple[str, int]] = set()
 
     async def create(self, new: NewProcess) -> tuple[ProcessRow, bool]:
@@ -79,7 +89,8 @@ class MemorySagaLog:
         except BaseException:
             self._in_doubt.add((new.process_id, FIRST_EPOCH))
             raise
-        return row, row.process_id == new.process_id
+        # One that is retired is never the one that was offered: there is nothing left to begin.
+        return row, row.process_id == new.process_id and row.process_id in self._records
 
     async def append(self, append: Append) -> int:
         """Moves a process on."""
@@ -95,10 +106,10 @@ class MemorySagaLog:
         return None if record is None else stored_process(record.row, record.texts[after:])
 
     async def find(self, business_key: str) -> ProcessRow | None:
-        """Reads the row of one business key."""
+        """Reads the row of one business key; of a retired process, as it stood."""
         await self.seam(Moment.BEFORE_COMMIT, "find")
         process_id = self._ids.get(business_key)
-        return None if process_id is None else self._records[process_id].row
+        return None if process_id is None else self._row_of(process_id)
 
     async def claim(self, *, owner: str, now_us: int, limit: int) -> tuple[StoredProcess, ...]:
         """Takes over processes that nobody runs."""
@@ -125,8 +136,8 @@ class MemorySagaLog:
     async def release(self, *, process_id: str, epoch: int, due_time_us: int) -> None:
         """Gives a process back."""
         await self.seam(Moment.BEFORE_COMMIT, "release")
-        record = self._records[process_id]
-        if record.row.epoch == epoch and not record.row.phase.at_rest:
+        record = self._records.get(process_id)
+        if record is not None and record.row.epoch == epoch and not record.row.phase.at_rest:
             record.row = replace(record.row, owner=None, due_time_us=due_time_us)
         await self.seam(Moment.AFTER_COMMIT, "release")
 
@@ -142,8 +153,17 @@ class MemorySagaLog:
             stored_process(row, self._records[row.process_id].texts) for row in rows[: query.limit]
         )
 
+    @property
+    def retirement(self) -> "MemoryRetirement":
+        """What became of those that were settled long ago."""
+        return MemoryRetirement(self, self._records, self._ids, self._retired)
+
     async def close(self) -> None:
         """There is nothing to let go of."""
+
+    def _row_of(self, process_id: str) -> ProcessRow:
+        record = self._records.get(process_id)
+        return self._retired[process_id].row if record is None else record.row
 
     def _rows(self) -> Iterator[ProcessRow]:
         return (record.row for record in self._records.values())
@@ -158,8 +178,8 @@ class MemorySagaLog:
     def _create(self, new: NewProcess) -> ProcessRow:
         assert not new.phase.at_rest, "a process begins with something to do"
         process_id = self._ids.setdefault(new.business_key, new.process_id)
-        if process_id in self._records:
-            return self._records[process_id].row
+        if process_id in self._records or process_id in self._retired:
+            return self._row_of(process_id)
         row = ProcessRow(
             process_id=new.process_id,
             business_key=new.business_key,
@@ -220,6 +240,103 @@ class MemorySagaLog:
         for record in claimed:
             record.row = replace(record.row, owner=owner, epoch=record.row.epoch + 1)
         return claimed
+
+
+class MemoryRetirement:
+    """The retired processes of a log in memory (see `retirement.Retirement`)."""
+
+    def __init__(
+        self,
+        log: MemorySagaLog,
+        records: dict[str, _Record],
+        ids: dict[str, str],
+        retired: dict[str, RetiredProcess],
+    ) -> None:
+        """The dictionaries are the log's own."""
+        self._log = log
+        self._records = records
+        self._ids = ids
+        self._retired = retired
+
+    async def retire(self, *, ended_before_us: int, now_us: int, limit: int) -> int:
+        """Retires processes that were settled before then."""
+        await self._log.seam(Moment.BEFORE_COMMIT, "retire")
+        ended = sorted(
+            (record.row.end_time_us, process_id)
+            for process_id, record in self._records.items()
+            if record.row.end_time_us is not None and record.row.end_time_us < ended_before_us
+        )[:limit]
+        for end_time_us, process_id in ended:
+            assert end_time_us is not None, "what is settled has an end"
+            record = self._records.pop(process_id)
+            row = record.row
+            self._retired[process_id] = RetiredProcess(
+                process_id=process_id,
+                business_key=row.business_key,
+                fingerprint=row.fingerprint,
+                subject=row.subject,
+                phase=row.phase,
+                revision=row.revision,
+                epoch=row.epoch,
+                by_hand=by_hand(record.texts),
+                create_time_us=row.create_time_us,
+                end_time_us=end_time_us,
+                retire_time_us=now_us,
+                purge_due_us=now_us,
+            )
+        await self._log.seam(Moment.AFTER_COMMIT, "retire")
+        return len(ended)
+
+    async def take_due(
+        self, *, now_us: int, again_us: int, limit: int
+    ) -> tuple[RetiredProcess, ...]:
+        """Retired processes whose purge is due."""
+        await self._log.seam(Moment.BEFORE_COMMIT, "take_due")
+        waiting = sorted(
+            (it.purge_due_us, it.process_id)
+            for it in self._retired.values()
+            if it.purge_due_us is not None and it.purge_due_us <= now_us
+        )[:limit]
+        due = tuple(self._retired[process_id] for _, process_id in waiting)
+        self._set_due([it.process_id for it in due], again_us)
+        await self._log.seam(Moment.AFTER_COMMIT, "take_due")
+        return due
+
+    async def purged(self, process_ids: Collection[str]) -> None:
+        """Nobody keeps anything for these any more."""
+        await self._log.seam(Moment.BEFORE_COMMIT, "purged")
+        self._set_due(process_ids, None)
+        await self._log.seam(Moment.AFTER_COMMIT, "purged")
+
+    async def put_off(self, process_ids: Collection[str], *, due_us: int) -> None:
+        """Something is still kept for these."""
+        await self._log.seam(Moment.BEFORE_COMMIT, "put_off")
+        self._set_due(process_ids, due_us)
+        await self._log.seam(Moment.AFTER_COMMIT, "put_off")
+
+    async def forget(self, *, ended_before_us: int, limit: int) -> int:
+        """Forgets retired processes."""
+        await self._log.seam(Moment.BEFORE_COMMIT, "forget")
+        over = sorted(
+            (it.end_time_us, it.process_id)
+            for it in self._retired.values()
+            if it.purge_due_us is None and it.end_time_us < ended_before_us
+        )[:limit]
+        for _, process_id in over:
+            del self._ids[self._retired.pop(process_id).business_key]
+        await self._log.seam(Moment.AFTER_COMMIT, "forget")
+        return len(over)
+
+    async def find(self, process_ids: Sequence[str]) -> Mapping[str, RetiredProcess]:
+        """Those of these processes that are retired."""
+        await self._log.seam(Moment.BEFORE_COMMIT, "find_retired")
+        return {it: self._retired[it] for it in process_ids if it in self._retired}
+
+    def _set_due(self, process_ids: Collection[str], due_us: int | None) -> None:
+        for process_id in process_ids:
+            retired = self._retired.get(process_id)
+            if retired is not None and retired.purge_due_us is not None:
+                self._retired[process_id] = replace(retired, purge_due_us=due_us)
 
 
 def _lets_through(query: ListQuery, row: ProcessRow) -> bool:

@@ -32,6 +32,7 @@ from orchestrator.saga_log.codec import encode
 from orchestrator.saga_log.group_read import GroupRead
 from orchestrator.saga_log.protocol import Append, ListQuery, NewProcess, ProcessRow, StoredProcess
 from orchestrator.saga_log.sql_claims import ClaimCommand, HeartbeatCommand, ReleaseCommand
+from orchestrator.saga_log.sql_retirement import SqlRetirement, retired_rows_by_key
 from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.sql_writes import (
     AppendCommand,
@@ -118,9 +119,12 @@ class SqlSagaLog:
         return await self._loads.get((process_id, after))
 
     async def find(self, business_key: str) -> ProcessRow | None:
-        """Reads the row of one business key."""
+        """Reads the row of one business key; of a retired process, as it stood."""
         found = await self._read(
-            lambda connection: sql_reads.rows_by_key(connection, [business_key])
+            lambda connection: (
+                sql_reads.rows_by_key(connection, [business_key])
+                or retired_rows_by_key(connection, [business_key])
+            )
         )
         return found.get(business_key)
 
@@ -158,6 +162,11 @@ class SqlSagaLog:
     async def list(self, query: ListQuery) -> tuple[StoredProcess, ...]:
         """Reads a page of processes with their events, newest first."""
         return await self._read(partial(sql_reads.page, query=query))
+
+    @property
+    def retirement(self) -> SqlRetirement:
+        """What became of those that were settled long ago."""
+        return SqlRetirement(self._submit, self._read)
 
     @property
     def stores(self) -> tuple[Database, ...]:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Connection,
     bindparam,
     case,
+    delete,
     func,
     insert,
     literal_column,
@@ -28,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
+from chassis.group_commit import Missed
 from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.driver_statement import DriverStatement
 from orchestrator.saga_log.protocol import Append, Fenced, NewProcess, ProcessRow, Stale
@@ -36,6 +38,17 @@ from orchestrator.saga_log.sql_claims import (
     ClaimWriter,
     HeartbeatCommand,
     ReleaseCommand,
+)
+from orchestrator.saga_log.sql_retirement import (
+    LEAVE_GUARDS,
+    ForgetCommand,
+    PurgeDueCommand,
+    RetireCommand,
+    RetirementCommand,
+    RetirementReply,
+    RetirementWriter,
+    TakeDueCommand,
+    retired_rows_by_key,
 )
 from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
@@ -68,9 +81,16 @@ class AppendCommand:
     texts: tuple[EventText, ...]
 
 
-LogCommand = CreateCommand | AppendCommand | ReleaseCommand | ClaimCommand | HeartbeatCommand
+LogCommand = (
+    CreateCommand
+    | AppendCommand
+    | ReleaseCommand
+    | ClaimCommand
+    | HeartbeatCommand
+    | RetirementCommand
+)
 C = TypeVar("C", CreateCommand, AppendCommand, ReleaseCommand, ClaimCommand, HeartbeatCommand)
-LogReply = tuple[ProcessRow, bool] | int | None | tuple[ProcessRow, ...]
+LogReply = tuple[ProcessRow, bool] | int | tuple[ProcessRow, ...] | RetirementReply
 
 
 APPEND_GUARDS: tuple[ColumnElement[bool], ...] = (
@@ -91,6 +111,7 @@ class LogWriter:
         *,
         work: Work | None = None,
         append_guards: Sequence[ColumnElement[bool]] = APPEND_GUARDS,
+        leave_guards: Sequence[ColumnElement[bool]] = LEAVE_GUARDS,
     ) -> None:
         """`work` finds what nobody runs; without it, all that others own is that."""
         self._insert_process = DriverStatement(insert(PROCESSES), dialect)
@@ -111,6 +132,10 @@ class LogWriter:
             dialect,
         )
         self._claims = ClaimWriter(dialect, work or Work(shared=False))
+        self._retirement = RetirementWriter(dialect, leave_guards=leave_guards)
+        self._take_back = DriverStatement(
+            delete(PROCESSES).where(PROCESSES.c.process_id == bindparam("process_id_is")), dialect
+        )
 
     def apply(
         self, connection: Connection, commands: Sequence[LogCommand]
@@ -133,6 +158,14 @@ class LogWriter:
         for index, heartbeat in _of_kind(HeartbeatCommand, commands).items():
             self._claims.beat(connection, heartbeat)
             replies[index] = None
+        for index, command in enumerate(commands):
+            if isinstance(
+                command, RetireCommand | TakeDueCommand | PurgeDueCommand | ForgetCommand
+            ):
+                try:
+                    replies[index] = self._retirement.apply(connection, command)
+                except Missed:
+                    raise Missed([index]) from None
         return [replies[index] for index in range(len(commands))]
 
     def _create_all(
@@ -153,10 +186,33 @@ class LogWriter:
             # In one order everywhere: so replicas that were sent the same do not lock in a circle.
             fresh.sort(key=lambda command: command.new.business_key)
             self._insert_process.run(connection, [_process_values(command) for command in fresh])
+            # Looked for once the key is ours: nobody can retire a process of that key any more.
+            retired = retired_rows_by_key(connection, (it.new.business_key for it in fresh))
+            if retired:
+                self._give_way(connection, commands, retired, replies)
+                fresh = [it for it in fresh if it.new.business_key not in retired]
             self._insert_events(
                 connection, ((command.new.process_id, 0, command.texts) for command in fresh)
             )
         return replies
+
+    def _give_way(
+        self,
+        connection: Connection,
+        commands: Mapping[int, CreateCommand],
+        retired: Mapping[str, ProcessRow],
+        replies: dict[int, tuple[ProcessRow, bool]],
+    ) -> None:
+        """Takes back what was inserted under the key of a retired process: that is the answer."""
+        inserted = {
+            replies[index][0].process_id
+            for index, command in commands.items()
+            if command.new.business_key in retired
+        }
+        self._take_back.run(connection, [{"process_id_is": it} for it in sorted(inserted)])
+        for index, command in commands.items():
+            if (row := retired.get(command.new.business_key)) is not None:
+                replies[index] = (row, False)
 
     def _append_all(
         self, connection: Connection, commands: Mapping[int, AppendCommand]

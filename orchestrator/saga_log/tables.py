@@ -2,10 +2,10 @@
 
 A process is one row of `processes` and a growing list of rows of `events`.
 
-`events` is the truth: what happened, in order, never changed and never deleted. Its key is
-(process, sequence), and every append names the event that it follows, so two writers cannot both
-write event 7. The first event holds the input of the process and names the definition that it runs
-on.
+`events` is the truth: what happened, in order, never changed, and deleted only with its process.
+Its key is (process, sequence), and every append names the event that it follows, so two writers
+cannot both write event 7. The first event holds the input of the process and names the definition
+that it runs on.
 
 `processes` is what must be found without reading histories:
 
@@ -24,6 +24,10 @@ on.
 before `expire_time_us`. Its times are the database's own, so the clocks of the replicas do not
 matter. It only decides when to claim; the epoch keeps things right. On a database that one
 orchestrator holds for itself it stays empty.
+
+`retired` is what is left of processes that were settled long ago: one row each, which moves here
+from `processes` in the transaction that deletes the history. `purge_due_us` says when what others
+keep for it is to be purged, and is empty once it is; then the row waits until it is forgotten.
 
 Times are microseconds since the Unix epoch, UTC. Bodies are JSON texts, written and read by the
 codec alone. Nothing here knows what a process is about. This module must never execute anything.
@@ -73,6 +77,25 @@ REPLICAS = Table(
     sqlite_with_rowid=False,
 )
 
+RETIRED = Table(
+    "retired",
+    METADATA,
+    Column("process_id", Text, primary_key=True),
+    Column("business_key", Text, nullable=False, unique=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    # The undos that a person had done, one beside the other.
+    Column("by_hand", Text, nullable=False),
+    Column("create_time_us", BigInteger, nullable=False),
+    Column("end_time_us", BigInteger, nullable=False),
+    Column("retire_time_us", BigInteger, nullable=False),
+    Column("purge_due_us", BigInteger),
+    sqlite_with_rowid=False,
+)
+
 # Newest first: all of them, those of one phase, those of one subject.
 Index("processes_by_time", PROCESSES.c.create_time_us, PROCESSES.c.process_id)
 Index("processes_by_phase", PROCESSES.c.phase, PROCESSES.c.create_time_us, PROCESSES.c.process_id)
@@ -87,4 +110,29 @@ Index(
     PROCESSES.c.due_time_us,
     sqlite_where=_UNSETTLED,
     postgresql_where=_UNSETTLED,
+)
+# What may be retired, what is to be purged, what may be forgotten: each the oldest first.
+_SETTLED = text("end_time_us IS NOT NULL")
+Index(
+    "processes_settled",
+    PROCESSES.c.end_time_us,
+    PROCESSES.c.process_id,
+    sqlite_where=_SETTLED,
+    postgresql_where=_SETTLED,
+)
+_TO_BE_PURGED = text("purge_due_us IS NOT NULL")
+Index(
+    "retired_due",
+    RETIRED.c.purge_due_us,
+    RETIRED.c.process_id,
+    sqlite_where=_TO_BE_PURGED,
+    postgresql_where=_TO_BE_PURGED,
+)
+_PURGED = text("purge_due_us IS NULL")
+Index(
+    "retired_purged",
+    RETIRED.c.end_time_us,
+    RETIRED.c.process_id,
+    sqlite_where=_PURGED,
+    postgresql_where=_PURGED,
 )
