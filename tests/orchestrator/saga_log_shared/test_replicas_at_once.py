@@ -1,0 +1,169 @@
+"""Two replicas reach for the same thing at the same moment."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+import sqlalchemy as sa
+
+from orchestrator.saga.events import CancelRequested
+from orchestrator.saga_log import sql_reads
+from orchestrator.saga_log.protocol import Fenced, ProcessRow, Stale
+from orchestrator.saga_log.sql_writes import APPEND_GUARDS
+from orchestrator.saga_log.tables import PROCESSES
+from tests.orchestrator.saga_log.conformance.processes import (
+    BEGAN_NEXT,
+    ENDED,
+    ME,
+    OTHER,
+    SECOND,
+    T0,
+    append,
+    claimed,
+    new,
+    stored,
+)
+from tests.orchestrator.saga_log_shared.conftest import OpenReplica
+from tests.orchestrator.saga_log_sql.harness.troubled import TroubledLog, open_log
+
+TIMEOUT_SECONDS = 20
+WISH = CancelRequested(reason="", requested_by="", time_us=T0 + SECOND)
+
+
+async def test_one_business_key_that_is_sent_to_both_is_one_process(
+    one: TroubledLog, other: TroubledLog
+) -> None:
+    for number in range(20):
+        key = f"request {number}"
+        mine, theirs = new(f"prc_m{number}", key=key), new(f"prc_t{number}", key=key, owner=OTHER)
+        (row, first), (again, second) = await asyncio.gather(one.create(mine), other.create(theirs))
+        assert row == again
+        assert [False, True] == sorted([first, second])
+
+
+async def test_a_create_that_meets_another_ones_in_the_midst_of_it_answers_with_that_one(
+    one: TroubledLog, other: TroubledLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both looked, and neither was there yet: made certain."""
+    looked = threading.Barrier(2)
+    real, waits = sql_reads.rows_by_key, 2
+
+    def look(connection: sa.Connection, keys: Sequence[str]) -> dict[str, ProcessRow]:
+        nonlocal waits
+        found = real(connection, keys)
+        if waits > 0:
+            waits -= 1
+            looked.wait(TIMEOUT_SECONDS)
+        return found
+
+    monkeypatch.setattr(sql_reads, "rows_by_key", look)
+    answers = await asyncio.gather(
+        one.create(new("prc_m", key="k")), other.create(new("prc_t", key="k", owner=OTHER))
+    )
+    assert 1 == len({row.process_id for row, _ in answers})
+    assert [False, True] == sorted(created for _, created in answers)
+    assert 1 == len(await claimed(one, owner="survivor"))
+
+
+async def test_of_claims_at_the_same_moment_each_process_goes_to_one(
+    one: TroubledLog, other: TroubledLog
+) -> None:
+    await one.beat(ME, lease_seconds=600)
+    await other.beat(OTHER, lease_seconds=600)
+    for number in range(60):
+        await one.create(new(f"prc_{number}", owner="dead"))
+    found = await asyncio.gather(
+        *(claimed(log, owner=owner, limit=7) for log, owner in ((one, ME), (other, OTHER)) * 5)
+    )
+    for log, owner in ((one, ME), (other, OTHER)):
+        found.append(await claimed(log, owner=owner))
+    taken = [process_id for ids in found for process_id in ids]
+    assert 60 == len(taken) == len(set(taken))
+
+
+async def test_a_claim_passes_over_what_somebody_holds_and_waits_for_nobody(
+    one: TroubledLog, other: TroubledLog
+) -> None:
+    for process_id in ("prc_1", "prc_2"):
+        await one.create(new(process_id, owner="dead"))
+    with other.database.engine.connect() as holder:
+        held = PROCESSES.c.process_id == "prc_1"
+        holder.execute(sa.select(PROCESSES).where(held).with_for_update())
+        assert ["prc_2"] == await claimed(one)
+    assert ["prc_1"] == await claimed(one)
+
+
+async def test_an_append_that_waited_for_a_claim_is_fenced(
+    one: TroubledLog, other: TroubledLog
+) -> None:
+    """The owner is about to write when it is taken for dead: the claim commits first."""
+    await one.create(new())
+    with other.database.engine.begin() as claiming:
+        claiming.execute(PROCESSES.update().values(owner=OTHER, epoch=PROCESSES.c.epoch + 1))
+        writing = asyncio.create_task(one.append(append(ENDED, BEGAN_NEXT)))
+        await asyncio.to_thread(until_somebody_waits_for_a_lock, other)
+    with pytest.raises(Fenced):
+        await writing
+    assert 2 == (await stored(one)).row.revision
+
+
+async def test_without_the_epoch_in_the_statement_the_append_gets_through(
+    other: TroubledLog, postgres_url: str
+) -> None:
+    """Removes the mechanism: the test above would fail."""
+    without = [guard for guard in APPEND_GUARDS if "epoch" not in str(guard)]
+    assert len(APPEND_GUARDS) - 1 == len(without)
+    async with open_log(postgres_url, guards=without) as unfenced:
+        await unfenced.create(new())
+        with other.database.engine.begin() as claiming:
+            claiming.execute(PROCESSES.update().values(owner=OTHER, epoch=PROCESSES.c.epoch + 1))
+            writing = asyncio.create_task(unfenced.append(append(ENDED, BEGAN_NEXT)))
+            await asyncio.to_thread(until_somebody_waits_for_a_lock, other)
+        assert 4 == await writing
+
+
+async def test_a_cancel_by_another_replica_makes_the_owner_look_again(
+    one: TroubledLog, other: TroubledLog
+) -> None:
+    await one.create(new())
+    assert 3 == await other.append(append(WISH, epoch=None))
+    with pytest.raises(Stale):
+        await one.append(append(ENDED, BEGAN_NEXT))
+    seen = await one.load("prc_1", after=2)
+    assert seen is not None
+    assert (WISH,) == seen.events
+
+
+async def test_appends_and_cancels_across_each_other_never_wait_in_a_circle(
+    replica: OpenReplica,
+) -> None:
+    """Each replica writes to its own processes and cancels those of the other, in one batch."""
+    logs = [await replica(), await replica()]
+    for number in range(40):
+        await logs[number % 2].create(new(f"prc_{number:02}", owner=f"orc_{number % 2}"))
+
+    async def busy(mine: int) -> list[int | BaseException]:
+        log = logs[mine]
+        return await asyncio.gather(
+            *(
+                log.append(append(ENDED, BEGAN_NEXT, process_id=f"prc_{number:02}"))
+                if number % 2 == mine
+                else log.append(append(WISH, epoch=None, process_id=f"prc_{number:02}"))
+                # Each goes about it from the other end.
+                for number in (range(40) if mine else reversed(range(40)))
+            ),
+            return_exceptions=True,
+        )
+
+    replies = [it for each in await asyncio.gather(busy(0), busy(1)) for it in each]
+    assert 40 == sum(isinstance(it, int) for it in replies)
+    assert 40 == sum(isinstance(it, Stale) for it in replies)
+    assert all(log.database.health.well for log in logs)
+
+
+def until_somebody_waits_for_a_lock(log: TroubledLog) -> None:
+    waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    with log.database.engine.connect() as connection:
+        while connection.scalar(waiting) == 0:
+            connection.rollback()
