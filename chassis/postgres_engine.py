@@ -21,6 +21,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from chassis.server import CannotStart
 from chassis.settings import redacted
+from chassis.statements import run
 
 WRITERS: Final = 2
 """Connections that write: one for the writer, one for whoever looks whether it could."""
@@ -86,6 +87,7 @@ def open_engines(
             "SET default_transaction_isolation = 'read committed'"
         ),
     )
+    event.listen(writing, "commit", _wait_for_the_standby)
     reading = _engine(
         url,
         name,
@@ -143,6 +145,15 @@ def _engine(url: URL, name: str, *, connections: int, session: str) -> sqlalchem
 
     event.listen(engine, "connect", set_up)
     return engine
+
+
+def _wait_for_the_standby(connection: sqlalchemy.Connection) -> None:
+    """Has a commit take as long as it takes.
+
+    Where a standby has to have it too, a statement_timeout would end the waiting for that, and the
+    server would answer that it is committed: by then on one machine only.
+    """
+    run(connection, "SET LOCAL statement_timeout = 0")
 
 
 def _ms(seconds: float) -> int:

@@ -59,7 +59,7 @@ async def main(settings: OrchestratorSettings) -> None:
             process_deadline_seconds=settings.process_deadline_seconds,
             return_window_seconds=settings.return_window_seconds,
             in_flight_max=settings.in_flight_max,
-            sharing=Sharing(replicas=log, lease_seconds=settings.lease_seconds)
+            sharing=Sharing(log=log, lease_seconds=settings.lease_seconds)
             if is_shared(url)
             else None,
         )

@@ -7,7 +7,7 @@ then nothing of it runs any more. This module must never open or close what it w
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from chassis.clock import Clock
 from chassis.ids import IdSource
@@ -32,22 +32,31 @@ from orchestrator.runner import RESIDENT_WAIT_SECONDS, Runner
 from orchestrator.saga.definition import Policy
 from orchestrator.saga_log.protocol import SagaLog
 from orchestrator.servicer import OrderProcessServicer
+from orchestrator.strays import Possessions, Strays
 
 OWNER_PREFIX: Final = "orc"
+
+
+class SharedLog(Replicas, Possessions, Protocol):
+    """What a log has that is shared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
     """What is different where several orchestrators share one log."""
 
-    replicas: Replicas
+    log: SharedLog
     lease_seconds: float
 
     def heartbeat(self, owner: str, clock: Clock) -> Heartbeat:
         """Of an orchestrator that shares the log."""
         return Heartbeat(
-            replicas=self.replicas, owner=owner, lease_seconds=self.lease_seconds, clock=clock
+            replicas=self.log, owner=owner, lease_seconds=self.lease_seconds, clock=clock
         )
+
+    def strays(self, owner: str, runner: Runner, clock: Clock) -> Strays:
+        """What looks for those of an orchestrator that shares the log."""
+        return Strays(possessions=self.log, owner=owner, runs=runner.runs, clock=clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +116,7 @@ class Orchestrator:
             resident_wait_seconds=pace.resident_wait_seconds,
         )
         self._heartbeat = None if sharing is None else sharing.heartbeat(owner, clock)
+        self._strays = None if sharing is None else sharing.strays(owner, self.runner, clock)
         self.recovery: Final = Recovery(
             log=log,
             runner=self.runner,
@@ -135,12 +145,15 @@ class Orchestrator:
         )
         self._recovering: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._straying: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begins to look for processes that nobody runs, and to say that it is alive."""
         assert self._recovering is None, "it is started once"
         if self._heartbeat is not None:
             self._beating = asyncio.create_task(self._heartbeat.run())
+        if self._strays is not None:
+            self._straying = asyncio.create_task(self._strays.run())
         self._recovering = asyncio.create_task(self.recovery.run())
 
     def hosted(self) -> list[Hosted]:
@@ -177,10 +190,12 @@ class Orchestrator:
             self.recovery.stop()
             # Waited for, not awaited: a drain that is broken off does not break it off as well.
             await asyncio.wait((self._recovering,))
+        if self._straying is not None and self._strays is not None:
+            self._strays.stop()
+            await asyncio.wait((self._straying,))
         await self.runner.drain(grace_seconds)
         await self._interventions.drain()
-        if self._beating is not None:
-            assert self._heartbeat is not None, "who beats has one"
+        if self._beating is not None and self._heartbeat is not None:
             self._heartbeat.stop()
             await asyncio.wait((self._beating,))
 

@@ -139,9 +139,10 @@ class Runner:
         state = replay(stored.events)
         self._begin(stored.row.process_id, stored.row.epoch, state, call=None)
 
-    def runs(self, process_id: str) -> bool:
-        """Whether a process is run here just now."""
-        return process_id in self._runs
+    def runs(self, process_id: str, epoch: int = 0) -> bool:
+        """Whether a process is run here just now, at that epoch or a later one."""
+        run = self._runs.get(process_id)
+        return run is not None and run.epoch >= epoch
 
     def wake(self, process_id: str) -> None:
         """Has a process looked at: something was appended to it from outside."""

@@ -43,7 +43,7 @@ MARGIN_SECONDS_MAX: Final = 0.25
 # who waits for a process that is run elsewhere, and by who waits for one that is run here, for it
 # may have been taken over.
 WATCH_LOOK_SECONDS: Final = 1.0
-ELSEWHERE_LOOK_SECONDS: Final = 1.0
+ELSEWHERE_LOOK_SECONDS: Final = 0.5
 WAIT_LOOK_SECONDS: Final = 5.0
 # How often a cancel is decided again because the process moved on meanwhile.
 CANCEL_TRIES_MAX: Final = 50

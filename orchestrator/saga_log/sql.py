@@ -15,7 +15,7 @@ one that the dead left. This module must never forget one.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Self, TypeVar, cast
@@ -158,6 +158,14 @@ class SqlSagaLog:
         """Says that an owner is alive for so long from now on. Zero: that it is not, any more."""
         lease_us = round(lease_seconds * 1_000_000)
         await self._submit(HeartbeatCommand(owner=owner, lease_us=lease_us))
+
+    async def owned(self, owner: str) -> Collection[tuple[str, int]]:
+        """All that is not at rest and belongs to an owner, each with its epoch."""
+        return await self._read(partial(sql_reads.owned, owner=owner))
+
+    def doubt(self, owned: Collection[tuple[str, int]]) -> None:
+        """The owner does not know that it owns these: the next claim looks."""
+        self._in_doubt.update(dict.fromkeys(owned))
 
     async def list(self, query: ListQuery) -> tuple[StoredProcess, ...]:
         """Reads a page of processes with their events, newest first."""

@@ -40,6 +40,9 @@ ROWS: Select[Any] = select(
 _ROWS_BY_ID = ROWS.where(PROCESSES.c.process_id.in_(bindparam("ids", expanding=True)))
 _ROWS_BY_ID_LOCKED = _ROWS_BY_ID.order_by(PROCESSES.c.process_id).with_for_update()
 _ROWS_BY_KEY = ROWS.where(PROCESSES.c.business_key.in_(bindparam("keys", expanding=True)))
+_OWNED = select(PROCESSES.c.process_id, PROCESSES.c.epoch).where(
+    PROCESSES.c.due_time_us.is_not(None), PROCESSES.c.owner == bindparam("owner")
+)
 _NEWEST_FIRST = (PROCESSES.c.create_time_us.desc(), PROCESSES.c.process_id.desc())
 
 _EVENTS_OF_ONE = (
@@ -70,6 +73,12 @@ def rows_by_id(
     """The processes of these ids, by id. With `lock`, nobody else changes them until the commit."""
     statement = _ROWS_BY_ID_LOCKED if lock else _ROWS_BY_ID
     return {row.process_id: row for row in select_rows(connection, statement, ids=list(ids))}
+
+
+def owned(connection: Connection, owner: str) -> list[tuple[str, int]]:
+    """What an owner has that is not at rest: ids and epochs."""
+    found = connection.execute(_OWNED, {"owner": owner})
+    return [(process_id, epoch) for process_id, epoch in found]
 
 
 def texts_between(

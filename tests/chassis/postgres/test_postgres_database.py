@@ -272,7 +272,7 @@ async def test_of_two_that_wait_for_each_other_both_are_done_and_nothing_was_in_
         asyncio.to_thread(opposed.write, "a", "b"), asyncio.to_thread(opposed.write, "b", "a")
     )
     assert [["a"], ["b"]] == [list(it) for it in replies]
-    assert 3 == opposed.tries
+    assert opposed.tries > 2
     assert [2, 2] == [it.uses for it in stored(database.engine).values()]
     assert [] == changes
 

@@ -25,14 +25,14 @@ from oms.orchestrator.v1 import (
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.order.v1.order_pb2 import OrderItem
-from orchestrator.assembly import Orchestrator
+from orchestrator.assembly import Orchestrator, Sharing
 from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import DeliveryParticipant
 from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import PaymentParticipant
 from orchestrator.saga.definition import Policy
 from orchestrator.saga.retry import RetryPolicy
-from orchestrator.saga_log.sql import SqlSagaLog
+from orchestrator.saga_log.sql import SqlSagaLog, is_shared
 
 # No test waits this long: it is where one that would never end fails.
 PATIENCE_SECONDS = 30.0
@@ -45,11 +45,14 @@ QUICK = Policy(
 
 
 class Office:
-    """An orchestrator on a file in `folder`, dialling `targets`."""
+    """An orchestrator on a file in `folder`, dialling `targets`.
+
+    With a `url` it is on that database instead, and shares it with whoever else is.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         targets: Mapping[str, str],
         *,
         policy: Policy = QUICK,
@@ -57,9 +60,12 @@ class Office:
         process_deadline_seconds: float = 60.0,
         return_window_seconds: float = 3_600.0,
         in_flight_max: int = 1_000,
+        url: str | None = None,
+        lease_seconds: float = 600.0,
         open_log: Callable[[str], Awaitable[SqlSagaLog]] = SqlSagaLog.open,
     ) -> None:
-        self.url = f"sqlite:///{folder}/orchestrator.db"
+        self.url = url or f"sqlite:///{folder}/orchestrator.db"
+        self._lease_seconds = lease_seconds
         self._targets = targets
         self._policy = policy
         self._clock = clock or SystemClock()
@@ -98,6 +104,11 @@ class Office:
             process_deadline_seconds=self._process_deadline_seconds,
             return_window_seconds=self._return_window_seconds,
             in_flight_max=self._in_flight_max,
+            sharing=(
+                Sharing(log=self.log, lease_seconds=self._lease_seconds)
+                if is_shared(self.url)
+                else None
+            ),
         )
         self.server = Server(
             listen="127.0.0.1:0",
@@ -119,13 +130,13 @@ class Office:
 
     async def crash(self) -> None:
         """Ends everything where it is. Nothing is logged any more, and nothing given back."""
-        tasks = [*self.orchestrator.runner._tasks]
-        if self.orchestrator._recovering is not None:
-            tasks.append(self.orchestrator._recovering)
+        it = self.orchestrator
+        loops = (it._recovering, it._beating, it._straying)
+        tasks = [*it.runner._tasks, *(loop for loop in loops if loop is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.orchestrator._recovering = None
+        it._recovering = it._beating = it._straying = None
         await self._open.aclose()
 
     async def start(self, request_id: str, /, **changes: object) -> process_pb.OrderProcess:
