@@ -112,10 +112,8 @@ def prepare(connection: sqlalchemy.Connection, url: URL, name: str) -> None:
 
 
 def _engine(url: URL, name: str, *, connections: int, session: str) -> sqlalchemy.Engine:
-    arguments = {
-        **{key: value for key, value in _CONNECTION.items() if key not in url.query},
-        "application_name": f"oms-{name}",
-    }
+    wanted = {**_CONNECTION, "application_name": f"oms-{name}"}
+    arguments = {key: value for key, value in wanted.items() if key not in url.query}
     try:
         engine = sqlalchemy.create_engine(
             url.difference_update_query(("schema",)),
