@@ -140,8 +140,8 @@ def unfenced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody proves an epoch any more, neither where it is written nor where it is read again."""
     without = tuple(it for it in sql_writes.APPEND_GUARDS if "epoch" not in str(it))
     assert len(sql_writes.APPEND_GUARDS) - 1 == len(without)
-    defaults = {"work": None, "append_guards": without}
-    monkeypatch.setattr(sql_writes.LogWriter.__init__, "__kwdefaults__", defaults)
+    defaults = sql_writes.LogWriter.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "append_guards", without)
     why_missed = sql_writes._why_missed
 
     def by_sequence_alone(connection: Connection, command: AppendCommand) -> int | Exception:
