@@ -141,6 +141,7 @@ def unfenced(monkeypatch: pytest.MonkeyPatch) -> None:
     without = tuple(it for it in sql_writes.APPEND_GUARDS if "epoch" not in str(it))
     assert len(sql_writes.APPEND_GUARDS) - 1 == len(without)
     defaults = sql_writes.LogWriter.__init__.__kwdefaults__
+    assert defaults is not None
     monkeypatch.setitem(defaults, "append_guards", without)
     why_missed = sql_writes._why_missed
 
