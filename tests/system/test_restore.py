@@ -15,7 +15,7 @@ from google.protobuf.json_format import ParseDict
 
 from bench.postgres import PostgresServer
 from oms.delivery.v1.delivery_service_pb2 import CancelDeliveryRequest
-from oms.orchestrator.v1.order_process_pb2 import OrderProcess
+from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED, OrderProcess
 from oms.order.v1.order_service_pb2 import CancelOrderRequest
 from oms.payment.v1.payment_service_pb2 import (
     CancelPaymentRequest,
@@ -32,6 +32,8 @@ UNDONE = {"order": "CANCELLED", "payment": "CANCELLED", "delivery": "CANCELLED"}
 DONE = {"order": "CONFIRMED", "payment": "CONFIRMED", "delivery": "ASSIGNED"}
 RELEASED = {"HOLD", "CAPTURE", "RELEASE"}
 TAKEN = {"HOLD", "CAPTURE"}
+# At any moment most of them have an order under way.
+CALLERS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,58 @@ async def test_a_backup_of_one_moment_is_whole(backups: Backups) -> None:
         assert UNDONE == await system.states(backups.returned)
     finally:
         await system.close()
+
+
+async def test_of_a_backup_made_under_load_every_order_ends_and_the_gateway_knows_what_is_lost(
+    backups: Backups,
+) -> None:
+    shop = backups.shop
+    placed, middle, late = await backed_up_under_load(backups)
+    name = shop.restore(dict.fromkeys(SCHEMAS, middle) | {"gateway": late})
+    assert await shop.ids(
+        name, "SELECT process_id FROM oms_orchestrator.processes WHERE due_time_us IS NOT NULL"
+    )
+
+    system = await shop.open(name)
+    try:
+        known = await shop.ids(name, "SELECT process_id FROM oms_orchestrator.processes")
+        restored = [it for it in placed if it.process_id in known]
+        ended = await asyncio.gather(*(system.orchestrator.until_settled(it) for it in restored))
+        assert {ORDER_PROCESS_STATE_COMPLETED} == {it.state for it in ended}
+        assert set() == await findings(system)
+        # What nobody here knows any more, though it was acknowledged: the list to be refunded.
+        lost = {it.payment_id for it in placed if it.process_id not in known}
+        payments = await shop.ids(name, "SELECT payment_id FROM oms_payment.payments")
+        assert lost == await shop.ids(name, LEDGER) - payments
+    finally:
+        await system.close()
+
+
+LEDGER = "SELECT payment_id FROM oms_gateway.ledger_entries"
+
+
+async def backed_up_under_load(backups: Backups) -> tuple[list[OrderProcess], Path, Path]:
+    """What was placed, a backup from the midst of it, and one from when all of it was over."""
+    placed: list[OrderProcess] = []
+    under_way, enough = asyncio.Event(), asyncio.Event()
+
+    async def go_on() -> None:
+        while not enough.is_set():
+            placed.append(await system.orchestrator.place(order()))
+            if len(placed) == CALLERS:
+                under_way.set()
+
+    system = await backups.shop.open(backups.first_name)
+    try:
+        callers = [asyncio.create_task(go_on()) for _ in range(CALLERS)]
+        await under_way.wait()
+        middle = await asyncio.to_thread(backups.shop.dump, backups.first_name)
+        enough.set()
+        await asyncio.gather(*callers)
+        late = await asyncio.to_thread(backups.shop.dump, backups.first_name)
+    finally:
+        await system.close()
+    return placed, middle, late
 
 
 async def test_a_log_older_than_the_participants_leaves_orphans_which_are_cancelled(

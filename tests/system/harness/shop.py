@@ -10,7 +10,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -86,14 +86,16 @@ class Shop:
 
     async def at_gateway(self, name: str, payment_id: str) -> set[str]:
         """What kinds of entries the gateway's ledger has of a payment."""
+        return await self.ids(
+            name, "SELECT kind FROM oms_gateway.ledger_entries WHERE payment_id = %s", payment_id
+        )
+
+    async def ids(self, name: str, query: LiteralString, *arguments: str) -> set[str]:
+        """The only column of a query's rows, asked by the superuser."""
 
         def read() -> set[str]:
             with psycopg.connect(self.server.url(name)) as connection:
-                rows = connection.execute(
-                    "SELECT kind FROM oms_gateway.ledger_entries WHERE payment_id = %s",
-                    (payment_id,),
-                )
-                return {str(kind) for (kind,) in rows}
+                return {str(it) for (it,) in connection.execute(query, arguments)}
 
         return await asyncio.to_thread(read)
 
