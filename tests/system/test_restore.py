@@ -15,7 +15,7 @@ from google.protobuf.json_format import ParseDict
 
 from bench.postgres import PostgresServer
 from oms.delivery.v1.delivery_service_pb2 import CancelDeliveryRequest
-from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED, OrderProcess
+from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_CANCELLED, OrderProcess
 from oms.order.v1.order_service_pb2 import CancelOrderRequest
 from oms.payment.v1.payment_service_pb2 import (
     CancelPaymentRequest,
@@ -32,8 +32,6 @@ UNDONE = {"order": "CANCELLED", "payment": "CANCELLED", "delivery": "CANCELLED"}
 DONE = {"order": "CONFIRMED", "payment": "CONFIRMED", "delivery": "ASSIGNED"}
 RELEASED = {"HOLD", "CAPTURE", "RELEASE"}
 TAKEN = {"HOLD", "CAPTURE"}
-# At any moment most of them have an order under way.
-CALLERS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,52 +143,68 @@ async def test_of_a_backup_made_under_load_every_order_ends_and_the_gateway_know
     backups: Backups,
 ) -> None:
     shop = backups.shop
-    placed, middle, late = await backed_up_under_load(backups)
+    under_way, placed, middle, late = await backed_up_under_load(backups)
     name = shop.restore(dict.fromkeys(SCHEMAS, middle) | {"gateway": late})
-    assert await shop.ids(
-        name, "SELECT process_id FROM oms_orchestrator.processes WHERE due_time_us IS NOT NULL"
-    )
+    unsettled = "SELECT process_id FROM oms_orchestrator.processes WHERE due_time_us IS NOT NULL"
+    assert {it.process_id for it in under_way} <= await shop.ids(name, unsettled)
 
-    system = await shop.open(name)
+    system = await shop.open(name, {SLOWNESS: "0"})
     try:
+        caller = system.orchestrator
         known = await shop.ids(name, "SELECT process_id FROM oms_orchestrator.processes")
-        restored = [it for it in placed if it.process_id in known]
-        ended = await asyncio.gather(*(system.orchestrator.until_settled(it) for it in restored))
-        assert {ORDER_PROCESS_STATE_COMPLETED} == {it.state for it in ended}
+        for it in known:
+            ended = await caller.until_settled(await caller.get(it))
+            returned = it == backups.returned.process_id
+            assert returned == (ended.state == ORDER_PROCESS_STATE_CANCELLED)
         assert set() == await findings(system)
         # What nobody here knows any more, though it was acknowledged: the list to be refunded.
         lost = {it.payment_id for it in placed if it.process_id not in known}
         payments = await shop.ids(name, "SELECT payment_id FROM oms_payment.payments")
+        assert lost
         assert lost == await shop.ids(name, LEDGER) - payments
     finally:
         await system.close()
 
 
 LEDGER = "SELECT payment_id FROM oms_gateway.ledger_entries"
+SLOWNESS = "OMS_PAYMENT_SANDBOX_SLOW_SECONDS"
+CALLERS = 8
 
 
-async def backed_up_under_load(backups: Backups) -> tuple[list[OrderProcess], Path, Path]:
-    """What was placed, a backup from the midst of it, and one from when all of it was over."""
+async def backed_up_under_load(
+    backups: Backups,
+) -> tuple[list[OrderProcess], list[OrderProcess], Path, Path]:
+    """What is under way all the time, what was placed, a backup from the midst, and one from after.
+
+    Something is placed while the backup is made, and after it.
+    """
+    settings = {
+        SLOWNESS: "86400",
+        "OMS_PROCESS_DEADLINE_SECONDS": "3600",
+        # The backup holds the heartbeats as well; what is restored goes on when they lapse.
+        "OMS_LEASE_SECONDS": "1",
+        "OMS_STEP_BACKOFF_SECONDS_MAX": "1",
+    }
+    system = await backups.shop.open(backups.first_name, settings)
     placed: list[OrderProcess] = []
-    under_way, enough = asyncio.Event(), asyncio.Event()
+    made = asyncio.Event()
 
     async def go_on() -> None:
-        while not enough.is_set():
+        while not made.is_set():
             placed.append(await system.orchestrator.place(order()))
-            if len(placed) == CALLERS:
-                under_way.set()
+        placed.append(await system.orchestrator.place(order()))
 
-    system = await backups.shop.open(backups.first_name)
     try:
+        slow = [order(payment_method="pm_sandbox_slow") for _ in range(CALLERS)]
+        under_way = [await system.orchestrator.accept(it) for it in slow]
         callers = [asyncio.create_task(go_on()) for _ in range(CALLERS)]
-        await under_way.wait()
         middle = await asyncio.to_thread(backups.shop.dump, backups.first_name)
-        enough.set()
+        made.set()
         await asyncio.gather(*callers)
         late = await asyncio.to_thread(backups.shop.dump, backups.first_name)
     finally:
         await system.close()
-    return placed, middle, late
+    return under_way, placed, middle, late
 
 
 async def test_a_log_older_than_the_participants_leaves_orphans_which_are_cancelled(

@@ -72,7 +72,7 @@ class Shop:
             )
         return name
 
-    async def open(self, name: str) -> System:
+    async def open(self, name: str, settings: Mapping[str, str] | None = None) -> System:
         """The four services on a database, each under its own role."""
         address = self.server.url(name).partition("@")[2]
         urls = {
@@ -82,7 +82,7 @@ class Shop:
         folder = self.folder / f"{name}_{next(_numbers)}"
         folder.mkdir()
         # The roads of a System are for faults, which these tests have none of.
-        return await System(folder, settings=urls, by_road=()).start()
+        return await System(folder, settings=urls | dict(settings or {}), by_road=()).start()
 
     async def at_gateway(self, name: str, payment_id: str) -> set[str]:
         """What kinds of entries the gateway's ledger has of a payment."""
