@@ -1,11 +1,14 @@
 """The table behind the sandbox gateway's ledger, and a view of it for whoever audits.
 
 Invariant: rows are only ever added. The key (payment id, kind) is the idempotency key: two writers
-that are asked the same at once cannot both write. It must never update or delete a row.
+that are asked the same at once cannot both write. Nor can two that are asked different things of
+one payment: an entry takes the place after those that it was decided on, and a place is taken once.
+Who finds it taken reads again, and decides again. It must never update or delete a row.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Final
 
 import sqlalchemy as sa
@@ -27,7 +30,11 @@ LEDGER_ENTRIES: Final = sa.Table(
     sa.Column("decline_message", sa.Text),
     sa.Column("released", sa.Text, nullable=False),
     sa.Column("time_us", sa.BigInteger, nullable=False),
+    # 1 for a payment's first entry. Those of a release that knew no places have none.
+    sa.Column("place", sa.BigInteger),
 )
+# What an entry is read from.
+_READ: Final = tuple(it for it in LEDGER_ENTRIES.c if it.name != "place")
 
 # How many payments one SELECT asks for at the most: well below any database's limit on parameters.
 _IDS_MAX: Final = 512
@@ -47,7 +54,7 @@ class LedgerTable:
         """Answers a batch of questions; they see each other's entries, in the order they came."""
         ledger = self._load(connection, [question.payment_id for question in questions])
         answers: list[Entry | Exception] = []
-        new: list[Entry] = []
+        new: list[Row] = []
         for question in questions:
             entries = ledger[question.payment_id]
             try:
@@ -57,10 +64,11 @@ class LedgerTable:
                 continue
             if entry.kind not in entries:
                 entries[entry.kind] = entry
-                new.append(entry)
+                new.append((*_row_of(entry), len(entries)))
             answers.append(entry)
         if new:
-            self._insert.run_many(connection, [_row_of(entry) for entry in new])
+            # In the order of the key: who waits for another's row is not waited for by it.
+            self._insert.run_many(connection, sorted(new, key=itemgetter(0, 1)))
         return answers
 
     def _load(
@@ -81,7 +89,7 @@ class LedgerTable:
     def _select(self, count: int) -> Statement:
         if (found := self._selects.get(count)) is None:
             names = [f"id_{place}" for place in range(count)]
-            clause = sa.select(LEDGER_ENTRIES).where(
+            clause = sa.select(*_READ).where(
                 LEDGER_ENTRIES.c.payment_id.in_([sa.bindparam(name) for name in names])
             )
             found = self._selects[count] = Statement(clause, self._dialect, names)
@@ -99,7 +107,7 @@ class LedgerView:
 
     def entries(self, payment_id: str | None = None) -> list[Entry]:
         """What was written down of one payment or of all, the oldest first."""
-        clause = sa.select(LEDGER_ENTRIES).order_by(LEDGER_ENTRIES.c.time_us)
+        clause = sa.select(*_READ).order_by(LEDGER_ENTRIES.c.time_us)
         if payment_id is not None:
             clause = clause.where(LEDGER_ENTRIES.c.payment_id == payment_id)
         with self._engine.connect() as connection:

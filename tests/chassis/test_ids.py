@@ -98,3 +98,14 @@ def test_threads_that_share_a_source_never_draw_the_same() -> None:
         thread.join()
     assert len({suffix for it in drawn for suffix in it}) == 2_000
     assert all(it == sorted(it) for it in drawn)
+
+
+def test_replicas_whose_clocks_agree_never_draw_the_same() -> None:
+    sources = [IdSource(HandClock()) for _ in range(3)]
+    drawn = {source.suffix() for _ in range(5_000) for source in sources}
+    assert len(drawn) == 15_000
+
+
+def test_replicas_without_chance_would_draw_the_same() -> None:
+    """Removes the mechanism: the test above would fail."""
+    assert IdSource(HandClock(), lowest).suffix() == IdSource(HandClock(), lowest).suffix()
