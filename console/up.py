@@ -38,6 +38,7 @@ from console.options import DEFAULT_TARGET, AsJson
 from console.supervisor import CannotRun, Happening, Kind, Patience, Supervisor
 from console.terminal import BadInput, Terminal
 
+_START_SECONDS: Final = 60.0
 _DATA: Final = Path("var")
 _NAME_STYLES: Final = dict(zip(NAMES, ("cyan", "blue", "magenta", "yellow"), strict=True))
 
@@ -107,6 +108,9 @@ def up(
             first_port=first_port,
             any_ports=any_ports,
         )
+        # They start at once, on the same machine.
+        start_seconds = _START_SECONDS * replicas
+        patience = Patience(start_seconds=start_seconds, stop_seconds=stop_timeout)
         showing = Showing(terminal, fleet, quiet_logs=quiet_logs)
         try:
             check_ports(fleet.listens)
@@ -114,7 +118,7 @@ def up(
             terminal.refuse(str(problem))
             raise typer.Exit(Exit.CONFIGURATION) from None
         try:
-            asyncio.run(_run(fleet, environ, showing, Patience(stop_seconds=stop_timeout)))
+            asyncio.run(_run(fleet, environ, showing, patience))
         except CannotRun as problem:
             # A person was told when it happened.
             if as_json:
@@ -134,7 +138,8 @@ With --replicas N there are N of each, order-1 to order-N and so on, on one
 PostgreSQL: the first on the usual ports, 50051 to 50054, the second on 50061
 to 50064, and so on. The orchestrators dial all replicas of a participant, and
 what is printed to paste dials all orchestrators. When one dies, the others go
-on with what it had in hand; nothing is restarted but what died.
+on with what it had in hand; nothing is restarted but what died. So SIGTERM to
+one after the other, by the pids shown, is a rolling restart.
 
 Once all are SERVING it prints calls to paste. Ctrl-C (or SIGTERM) drains: the
 orchestrators first, then the others; a second Ctrl-C kills. Nothing that was
