@@ -20,6 +20,8 @@ from tests.system.harness.process import PATIENCE_SECONDS, Process
 from tests.system.harness.service import dial
 
 ORDERS = 60
+# Eight processes start at once, on a machine that may be busy.
+START_SECONDS = 4 * PATIENCE_SECONDS
 NAMES = {f"{name}-{n}" for name in ("orchestrator", "order", "payment", "delivery") for n in (1, 2)}
 ORDER: dict[str, Any] = {
     "customer_id": "c1",
@@ -54,7 +56,9 @@ class Up:
     async def heard(self, event: str, service: str = "") -> dict[str, Any]:
         """Listens until that happens."""
         while True:
-            said: dict[str, Any] = json.loads(await self.process.line())
+            said: dict[str, Any] = json.loads(
+                await self.process.line(patience_seconds=START_SECONDS)
+            )
             if said["event"] == "started":
                 self.pids[said["service"]] = said["pid"]
             if said["event"] == event and service in ("", said.get("service")):

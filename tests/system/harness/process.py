@@ -74,10 +74,10 @@ class Process:
         """Whether it has not ended, as far as is known."""
         return self._child.returncode is None
 
-    async def line(self) -> str:
+    async def line(self, *, patience_seconds: float = PATIENCE_SECONDS) -> str:
         """The next line that it says; fails where it ended without another."""
         assert self._child.stdout is not None, "it was not started to be heard"
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience_seconds):
             line = await self._child.stdout.readline()
         assert line, f"{self.name} ended:\n{self.tail()}"
         with self.log.open("ab") as log:
