@@ -1,17 +1,16 @@
 """Who is struck when: a plan drawn from the seed, and what carries it out.
 
-Invariant: the plan has each kill and each pause that was asked for, spread evenly over the four and
-over the load; a service is struck only while it serves. Must never: restart a service, which sees
-to that itself.
+Invariant: the plan has each kill and each pause that was asked for, spread evenly over the replicas
+and over the load; a replica is struck only while it serves. Must never: restart a replica, which
+sees to that itself.
 """
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.chaos.fleet import NAMES
 from bench.chaos.pace import Pace
 from bench.chaos.service import Service
 
@@ -23,19 +22,23 @@ _END_SHARE: Final = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blow:
-    """A kill -9, or a pause of so many seconds, after so many accepted orders."""
+    """A kill -9 of a replica, or a pause of so many seconds, after so many accepted orders."""
 
     after: int
     victim: str
     pause_seconds: float | None = None
 
 
-def draw_blows(seed: int, *, orders: int, kills: int, pauses: int) -> tuple[Blow, ...]:
-    """The plan of a run."""
+def draw_blows(
+    seed: int, victims: Sequence[str], *, orders: int, kills: int, pauses: int
+) -> tuple[Blow, ...]:
+    """The plan of a run. `victims` are the names of all replicas."""
     dice = random.Random(f"{seed}/blows")
-    blows: list[tuple[str, float | None]] = [(NAMES[n % len(NAMES)], None) for n in range(kills)]
+    blows: list[tuple[str, float | None]] = [
+        (victims[n % len(victims)], None) for n in range(kills)
+    ]
     blows += [
-        (NAMES[n % len(NAMES)], dice.uniform(PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX))
+        (victims[n % len(victims)], dice.uniform(PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX))
         for n in range(pauses)
     ]
     dice.shuffle(blows)
@@ -46,12 +49,12 @@ def draw_blows(seed: int, *, orders: int, kills: int, pauses: int) -> tuple[Blow
     )
 
 
-async def strike(blows: tuple[Blow, ...], services: Mapping[str, Service], pace: Pace) -> None:
+async def strike(blows: tuple[Blow, ...], replicas: Mapping[str, Service], pace: Pace) -> None:
     """Carries out the plan. Returns once every blow has fallen and every pause is over."""
     async with asyncio.TaskGroup() as pausing:
         for blow in blows:
             await pace.is_due()
-            victim = services[blow.victim]
+            victim = replicas[blow.victim]
             await victim.serving()
             if blow.pause_seconds is None:
                 await victim.kill()

@@ -15,6 +15,7 @@ import grpc.aio
 
 from bench.chaos.account import Account
 from bench.chaos.fleet import Fleet
+from bench.chaos.layout import ORCHESTRATOR
 from bench.chaos.orders import Fate, Order
 from bench.chaos.pace import Pace
 from oms.orchestrator.v1.order_process_pb2 import (
@@ -61,7 +62,7 @@ class Callers:
         self._fleet = fleet
         self._pace = pace
         self._random = random.Random(f"{seed}/callers")
-        self._processes = OrderProcessServiceStub(fleet.services["orchestrator"].channel)
+        self._processes = OrderProcessServiceStub(fleet.channel(ORCHESTRATOR))
         self.accounts: list[Account] = []
 
     async def run(self, orders: Iterable[Order], *, concurrency: int) -> None:

@@ -1,17 +1,19 @@
-"""Everything that there is, once all is at rest: asked over gRPC, and read from the ledger's file.
+"""Everything that there is, once all is at rest: asked over gRPC, and read from the ledger.
 
 Invariant: what is returned is what the services and the ledger say, unjudged. The couriers' loads
 are told by no call and are read from their table. Must never: leave out a page.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
+import sqlalchemy as sa
+
+from bench.chaos.databases import LEDGER, connected
 from bench.chaos.fleet import Fleet
+from bench.chaos.layout import ORCHESTRATOR
 from oms.delivery.v1.delivery_pb2 import DeliveryState
 from oms.delivery.v1.delivery_service_pb2 import ListDeliveriesRequest
 from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
@@ -28,6 +30,7 @@ from payment_svc.sandbox.store import open_ledger_view
 
 _PAGE: Final = 1_000
 _PAGE_SECONDS: Final = 60.0
+_LOADS: Final = sa.text("SELECT courier_id, load FROM couriers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +107,10 @@ class Evidence:
 
 async def gather_evidence(fleet: Fleet) -> Evidence:
     """Reads it all."""
-    orchestrator = OrderProcessServiceStub(fleet.services["orchestrator"].channel)
-    orders = OrderServiceStub(fleet.services["order"].channel)
-    payments = PaymentServiceStub(fleet.services["payment"].channel)
-    deliveries = DeliveryServiceStub(fleet.services["delivery"].channel)
+    orchestrator = OrderProcessServiceStub(fleet.channel(ORCHESTRATOR))
+    orders = OrderServiceStub(fleet.channel("order"))
+    payments = PaymentServiceStub(fleet.channel("payment"))
+    deliveries = DeliveryServiceStub(fleet.channel("delivery"))
     listed = await asyncio.gather(
         _pages(orchestrator.ListOrderProcesses, ListOrderProcessesRequest, "processes"),
         _pages(orders.ListOrders, ListOrdersRequest, "orders"),
@@ -185,7 +188,7 @@ def _delivery(it: Any) -> Delivery:  # noqa: ANN401 - as above
 
 
 def _ledger(fleet: Fleet) -> tuple[Entry, ...]:
-    with open_ledger_view(fleet.ledger_url) as ledger:
+    with open_ledger_view(fleet.databases.url(LEDGER)) as ledger:
         return tuple(
             Entry(
                 payment_id=it.payment_id,
@@ -199,6 +202,5 @@ def _ledger(fleet: Fleet) -> tuple[Entry, ...]:
 
 
 def _loads(fleet: Fleet) -> dict[str, int]:
-    url = f"file:{fleet.database('delivery')}?mode=ro"
-    with closing(sqlite3.connect(url, uri=True)) as couriers:
-        return dict(couriers.execute("SELECT courier_id, load FROM couriers"))
+    with connected(fleet.databases.url("delivery")) as couriers:
+        return {it.courier_id: it.load for it in couriers.execute(_LOADS)}

@@ -1,7 +1,7 @@
-"""The four services on their ports, and the roads between them.
+"""The services on their ports, so many replicas of each, and the roads between them.
 
-Invariant: every call of the orchestrator to a participant is on a road, and every road has its
-weather. What was started is closed, in whatever state it is.
+Invariant: every call of an orchestrator to a participant is on a road, one for each replica, and
+every road has its weather. What was started is closed, in whatever state it is.
 Must never: reach into a service; all is asked over gRPC.
 """
 
@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import grpc.aio
+
+from bench.chaos.databases import LEDGER, Databases, Files
+from bench.chaos.layout import ONE_OF_EACH, ORCHESTRATOR, PARTICIPANTS, Layout
 from bench.chaos.proxy import Proxy
 from bench.chaos.service import Service, all_serving, environment_of
 from bench.chaos.snags import Passage
 from bench.chaos.weather import Fault, Weather
 
-PARTICIPANTS: Final = ("order", "payment", "delivery")
-ORCHESTRATOR: Final = "orchestrator"
-NAMES: Final = (*PARTICIPANTS, ORCHESTRATOR)
 MODULES: Final = {
     "order": "order_svc",
     "payment": "payment_svc",
@@ -31,53 +32,66 @@ SETTINGS: Final[Mapping[str, str]] = {
     # So that everything can be settled within a minute of the last fault.
     "OMS_STEP_BACKOFF_SECONDS_MAX": "1",
     "OMS_UNDO_BACKOFF_SECONDS_MAX": "2",
-    # Few enough that callers are turned away now and then.
-    "OMS_IN_FLIGHT_MAX": "200",
     # Longer than an attempt, shorter than a process.
     "OMS_PAYMENT_SANDBOX_SLOW_SECONDS": "3",
     "OMS_PAYMENT_GATEWAY_TIMEOUT_SECONDS": "5",
     "OMS_PAYMENT_SETTLE_INTERVAL_SECONDS": "0.5",
 }
+IN_FLIGHT_MAX: Final = 200
+"""Of all orchestrators together: few enough that callers are turned away now and then."""
 
 
 class Fleet:
-    """All that runs, with its files in `folder`."""
+    """All that runs, with its logs, and its databases where they are files, in `folder`."""
 
-    def __init__(self, folder: Path, *, seed: int, shares: Mapping[Fault, float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        shares: Mapping[Fault, float],
+        layout: Layout = ONE_OF_EACH,
+    ) -> None:
         self.folder = folder
-        self.services = {name: Service(name, MODULES[name], folder=folder) for name in NAMES}
-        self.weathers = {name: Weather(seed, name, shares=shares) for name in PARTICIPANTS}
+        self.layout = layout
+        self.databases: Databases = Files(folder)
+        self.replicas = {
+            name: Service(name, MODULES[service], folder=folder)
+            for service, names in layout.replicas.items()
+            for name in names
+        }
+        driven = [name for it in PARTICIPANTS for name in layout.replicas[it]]
+        self.weathers = {name: Weather(seed, name, shares=shares) for name in driven}
         self._calls: Counter[str] = Counter()
         self._awaited: dict[str, list[tuple[int, asyncio.Event]]] = {}
         self.roads = {
             name: Proxy(
-                self.services[name].port.address,
+                self.replicas[name].port.address,
                 on_passage=self._seen,
                 weather=self.weathers[name],
             )
-            for name in PARTICIPANTS
+            for name in driven
         }
 
-    @property
-    def ledger_url(self) -> str:
-        """The ledger of the sandbox gateway."""
-        return f"sqlite:///{self.folder / 'gateway.db'}"
+    def of(self, service: str) -> tuple[Service, ...]:
+        """The replicas of a service."""
+        return tuple(self.replicas[name] for name in self.layout.replicas[service])
 
-    def database(self, name: str) -> Path:
-        """The file of a service's database."""
-        return self.folder / f"{name}.db"
+    def channel(self, service: str) -> grpc.aio.Channel:
+        """To one replica of a service: any knows what all know."""
+        return self.of(service)[0].channel
 
     async def start(self) -> None:
         """Starts all and waits until all serve."""
         await asyncio.gather(*(road.start() for road in self.roads.values()))
-        environment = environment_of(self._settings(), os.environ)
-        for service in self.services.values():
-            service.start(environment)
-        await all_serving(tuple(self.services.values()))
+        for service, names in self.layout.replicas.items():
+            for name in names:
+                self.replicas[name].start(environment_of(self._settings(service, name), os.environ))
+        await all_serving(tuple(self.replicas.values()))
 
     async def close(self) -> None:
         """Ends all of it."""
-        await asyncio.gather(*(service.close() for service in self.services.values()))
+        await asyncio.gather(*(replica.close() for replica in self.replicas.values()))
         await asyncio.gather(*(road.close() for road in self.roads.values()))
 
     async def called(self, process_id: str, times: int) -> None:
@@ -108,14 +122,22 @@ class Fleet:
             if self._calls[passage.process_id] >= times:
                 event.set()
 
-    def _settings(self) -> dict[str, str]:
+    def _settings(self, service: str, name: str) -> dict[str, str]:
+        """What a replica is told."""
+        prefix = f"OMS_{service.upper()}"
         settings = {
             **SETTINGS,
-            "OMS_PAYMENT_GATEWAY_DATABASE_URL": self.ledger_url,
+            f"{prefix}_LISTEN": self.replicas[name].port.address,
+            f"{prefix}_DATABASE_URL": self.databases.url(service),
         }
-        for name, service in self.services.items():
-            settings[f"OMS_{name.upper()}_LISTEN"] = service.port.address
-            settings[f"OMS_{name.upper()}_DATABASE_URL"] = f"sqlite:///{self.database(name)}"
-        for name, road in self.roads.items():
-            settings[f"OMS_{name.upper()}_TARGET"] = road.address
+        if service == "payment":
+            settings["OMS_PAYMENT_GATEWAY_DATABASE_URL"] = self.databases.url(LEDGER)
+        if service == ORCHESTRATOR:
+            settings["OMS_IN_FLIGHT_MAX"] = str(IN_FLIGHT_MAX // self.layout.orchestrators)
+            settings |= {f"OMS_{it.upper()}_TARGET": self._target(it) for it in PARTICIPANTS}
         return settings
+
+    def _target(self, participant: str) -> str:
+        """The roads to all replicas of a participant."""
+        roads = [self.roads[name].address for name in self.layout.replicas[participant]]
+        return roads[0] if len(roads) == 1 else f"ipv4:{','.join(roads)}"

@@ -10,7 +10,8 @@ import sys
 from typing import Final
 
 from bench.chaos.audit import Finding, Rule
-from bench.chaos.fleet import ORCHESTRATOR, Fleet
+from bench.chaos.fleet import Fleet
+from bench.chaos.layout import ORCHESTRATOR
 from bench.chaos.service import environment_of
 
 _SECONDS_MAX: Final = 300.0
@@ -20,7 +21,7 @@ _SAID_MAX: Final = 4_000
 
 async def ask_product(fleet: Fleet) -> list[Finding]:
     """What `oms audit` finds; nothing where it ends with 0."""
-    target = fleet.services[ORCHESTRATOR].port.address
+    target = fleet.of(ORCHESTRATOR)[0].port.address
     command = (sys.executable, "-m", "console", "--target", target, "audit")
     child = await asyncio.create_subprocess_exec(
         *(*command, "--limit", str(_SHOWN_MAX)),

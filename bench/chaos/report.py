@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bench.chaos.fleet import NAMES
+from bench.chaos.layout import SERVICES
 from bench.chaos.run import Result
 from bench.chaos.weather import Fault
 
@@ -33,10 +33,10 @@ def table(result: Result) -> Iterator[str]:
     for failure, count in failures.most_common():
         yield _row(failure, count)
     yield from _section("faults")
-    for name in NAMES:
-        yield _row(f"kill -9 of {name}", result.kills[name])
-    for name in NAMES:
-        yield _row(f"SIGSTOP of {name}", result.pauses[name])
+    for service in SERVICES:
+        yield _row(f"kill -9 of {service}", result.kills[service])
+    for service in SERVICES:
+        yield _row(f"SIGSTOP of {service}", result.pauses[service])
     for fault in Fault:
         yield _row(f"call {fault}", result.faults[fault])
     yield from _section("time")

@@ -20,7 +20,8 @@ from bench.chaos.audit import Finding, Rule, judge
 from bench.chaos.blows import draw_blows, strike
 from bench.chaos.callers import Callers
 from bench.chaos.evidence import Evidence, gather_evidence
-from bench.chaos.fleet import NAMES, ORCHESTRATOR, Fleet
+from bench.chaos.fleet import Fleet
+from bench.chaos.layout import ORCHESTRATOR, SERVICES
 from bench.chaos.orders import draw
 from bench.chaos.pace import Pace
 from bench.chaos.product_audit import ask_product
@@ -42,7 +43,7 @@ _NEWS: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is run. `kills` fall during the load; the last blow kills all four once more."""
+    """What is run. `kills` fall during the load; the last blow kills all once more."""
 
     orders: int
     seed: int
@@ -81,7 +82,7 @@ async def run(options: Options, folder: Path, say: Callable[[str], None]) -> Res
     fleet = Fleet(folder, seed=options.seed, shares=options.shares)
     try:
         await fleet.start()
-        say("all four serve")
+        say("all serve")
         return await run_on(fleet, options, say)
     except ExceptionGroup as troubles:
         for trouble in troubles.exceptions:
@@ -97,9 +98,9 @@ async def run_on(fleet: Fleet, options: Options, say: Callable[[str], None]) -> 
     began = time.monotonic()
     callers = await _load(fleet, options, say)
     load_seconds = time.monotonic() - began
-    say("the last blow: all four at once")
-    await asyncio.gather(*(it.serving() for it in fleet.services.values()))
-    await asyncio.gather(*(it.kill() for it in fleet.services.values()))
+    say("the last blow: all at once")
+    await asyncio.gather(*(it.serving() for it in fleet.replicas.values()))
+    await asyncio.gather(*(it.kill() for it in fleet.replicas.values()))
     fleet.calm()
     struck_at = time.monotonic()
     settled_seconds = (
@@ -119,32 +120,36 @@ async def run_on(fleet: Fleet, options: Options, say: Callable[[str], None]) -> 
         evidence=evidence,
         findings=(*findings, *await ask_product(fleet), *own_ends(fleet)),
         faults=fleet.struck(),
-        kills={name: fleet.services[name].kills for name in NAMES},
-        pauses={name: fleet.services[name].pauses for name in NAMES},
+        kills={it: sum(replica.kills for replica in fleet.of(it)) for it in SERVICES},
+        pauses={it: sum(replica.pauses for replica in fleet.of(it)) for it in SERVICES},
         load_seconds=load_seconds,
         settled_seconds=settled_seconds,
     )
 
 
 def own_ends(fleet: Fleet) -> list[Finding]:
-    """Services that ended without having been struck."""
+    """Replicas that ended without having been struck."""
     return [
         Finding(rule=Rule.STAYS_UP, subject=name, found=f"ended by itself, exit code {code}")
-        for name, service in fleet.services.items()
-        for code in service.own_ends
+        for name, replica in fleet.replicas.items()
+        for code in replica.own_ends
     ]
 
 
 async def _load(fleet: Fleet, options: Options, say: Callable[[str], None]) -> Callers:
     blows = draw_blows(
-        options.seed, orders=options.orders, kills=options.kills, pauses=options.pauses
+        options.seed,
+        fleet.layout.names,
+        orders=options.orders,
+        kills=options.kills,
+        pauses=options.pauses,
     )
     pace = Pace([it.after for it in blows], ahead=2 * options.concurrency)
     callers = Callers(fleet, pace, seed=options.seed)
     orders = (draw(options.seed, number) for number in range(options.orders))
     async with asyncio.TaskGroup() as parts:
         news = parts.create_task(_tell(pace, options, say))
-        striking = parts.create_task(strike(blows, fleet.services, pace))
+        striking = parts.create_task(strike(blows, fleet.replicas, pace))
         await callers.run(orders, concurrency=options.concurrency)
         await striking
         news.cancel()
@@ -160,7 +165,7 @@ async def _tell(pace: Pace, options: Options, say: Callable[[str], None]) -> Non
 
 async def settled(fleet: Fleet, seconds: float) -> bool:
     """Whether, within that time, no process is under way any more."""
-    processes = OrderProcessServiceStub(fleet.services[ORCHESTRATOR].channel)
+    processes = OrderProcessServiceStub(fleet.channel(ORCHESTRATOR))
     request = ListOrderProcessesRequest(
         page_size=1, states=[ORDER_PROCESS_STATE_RUNNING, ORDER_PROCESS_STATE_COMPENSATING]
     )

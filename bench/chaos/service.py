@@ -1,4 +1,4 @@
-"""One of the four services, kept running: whatever ends it, it is started again at once.
+"""A replica of a service, kept running: whatever ends it, it is started again at once.
 
 Invariant: every life is on the same port and the same files, and `close` leaves none; should this
 process itself be killed, the kernel ends them. An end that nobody here brought about is remembered.
@@ -50,7 +50,7 @@ def dial(address: str) -> grpc.aio.Channel:
 
 
 class Service:
-    """A service and its lives. Its output is appended to `<folder>/<name>.log`."""
+    """A replica and its lives. Its output is appended to `<folder>/<name>.log`."""
 
     def __init__(self, name: str, module: str, *, folder: Path) -> None:
         self.name = name

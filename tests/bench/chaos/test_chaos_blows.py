@@ -4,33 +4,33 @@ import asyncio
 from collections import Counter
 
 from bench.chaos.blows import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, draw_blows
-from bench.chaos.fleet import NAMES
+from bench.chaos.layout import SERVICES
 from bench.chaos.orders import HOPELESS, Fate, draw
 from bench.chaos.pace import Pace
 
 
 def test_the_plan_has_every_kill_and_every_pause_spread_evenly_over_the_four() -> None:
-    blows = draw_blows(7, orders=5_000, kills=40, pauses=8)
+    blows = draw_blows(7, SERVICES, orders=5_000, kills=40, pauses=8)
     killed = Counter(it.victim for it in blows if it.pause_seconds is None)
     stopped = Counter(it.victim for it in blows if it.pause_seconds is not None)
-    assert dict.fromkeys(NAMES, 10) == killed
-    assert dict.fromkeys(NAMES, 2) == stopped
+    assert dict.fromkeys(SERVICES, 10) == killed
+    assert dict.fromkeys(SERVICES, 2) == stopped
 
 
 def test_the_blows_fall_one_after_the_other_and_within_the_load() -> None:
-    after = [it.after for it in draw_blows(7, orders=5_000, kills=40, pauses=8)]
+    after = [it.after for it in draw_blows(7, SERVICES, orders=5_000, kills=40, pauses=8)]
     assert sorted(after) == after
     assert 0 <= after[0] < after[-1] < 5_000
 
 
 def test_a_pause_is_long_enough_to_hurt_and_short_enough_to_end() -> None:
-    pauses = [it.pause_seconds for it in draw_blows(7, orders=100, kills=0, pauses=50)]
+    pauses = [it.pause_seconds for it in draw_blows(7, SERVICES, orders=100, kills=0, pauses=50)]
     assert all(it is not None and PAUSE_SECONDS_MIN <= it <= PAUSE_SECONDS_MAX for it in pauses)
 
 
 def test_the_same_seed_is_the_same_plan_and_the_same_orders() -> None:
-    assert draw_blows(7, orders=99, kills=9, pauses=3) == draw_blows(
-        7, orders=99, kills=9, pauses=3
+    assert draw_blows(7, SERVICES, orders=99, kills=9, pauses=3) == draw_blows(
+        7, SERVICES, orders=99, kills=9, pauses=3
     )
     assert [draw(7, n) for n in range(50)] == [draw(7, n) for n in range(50)]
     assert [draw(7, n).fate for n in range(50)] != [draw(8, n).fate for n in range(50)]

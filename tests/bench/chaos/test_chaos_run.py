@@ -1,23 +1,25 @@
 """A small run with real processes, and what the audit says once somebody has tampered with it.
 
-Each plant is in the files of the services behind their backs, and is taken away again. What is
+Each plant is in the databases of the services behind their backs, and is taken away again. What is
 tampered with are orders placed when the storm is over: how those of the storm end is up to chance.
 """
 
 import itertools
-import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from bench.chaos.account import Account
 from bench.chaos.audit import Rule, judge
 from bench.chaos.callers import Callers
+from bench.chaos.databases import LEDGER, connected
 from bench.chaos.evidence import Process, gather_evidence
-from bench.chaos.fleet import NAMES, Fleet
+from bench.chaos.fleet import Fleet
+from bench.chaos.layout import ORCHESTRATOR, SERVICES
 from bench.chaos.orders import Fate, draw
 from bench.chaos.pace import Pace
 from bench.chaos.product_audit import ask_product
@@ -30,7 +32,7 @@ OPTIONS = Options(orders=120, seed=20, kills=8, pauses=2, concurrency=32)
 # The run is short; the machine may be slow.
 pytestmark = pytest.mark.timeout(300)
 
-Statement = tuple[str, Sequence[object]]
+Statement = tuple[str, Mapping[str, object]]
 
 
 @pytest.fixture(scope="module")
@@ -49,22 +51,19 @@ async def result(fleet: Fleet) -> Result:
 
 
 @contextmanager
-def planted(
-    database: Path, plant: Sequence[Statement], undo: Sequence[Statement]
-) -> Iterator[None]:
-    """Writes to a service's file, and undoes that."""
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
+def planted(url: str, plant: Sequence[Statement], undo: Sequence[Statement]) -> Iterator[None]:
+    """Writes to a service's database, and undoes that."""
 
-        def write(statements: Sequence[Statement]) -> None:
-            with connection:
-                for sql, parameters in statements:
-                    assert connection.execute(sql, parameters).rowcount > 0, sql
+    def write(statements: Sequence[Statement]) -> None:
+        with connected(url) as connection:
+            for sql, parameters in statements:
+                assert connection.execute(sa.text(sql), parameters).rowcount > 0, sql
 
-        write(plant)
-        try:
-            yield
-        finally:
-            write(undo)
+    write(plant)
+    try:
+        yield
+    finally:
+        write(undo)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,7 @@ async def test_all_is_settled_within_a_minute_of_the_last_blow(result: Result) -
 
 
 async def test_everybody_was_killed_and_every_fault_struck(result: Result) -> None:
-    assert dict.fromkeys(NAMES, OPTIONS.kills // len(NAMES) + 1) == result.kills
+    assert dict.fromkeys(SERVICES, OPTIONS.kills // len(SERVICES) + 1) == result.kills
     assert OPTIONS.pauses == sum(result.pauses.values())
     assert set(Fault) == set(result.faults)
 
@@ -138,13 +137,13 @@ async def test_the_seed_and_the_command_to_run_it_again_are_told(result: Result)
 async def test_a_capture_in_the_ledger_behind_the_back_is_found(fleet: Fleet, calm: Calm) -> None:
     victim = calm.by_fate[Fate.CONFIRM_DECLINED]
     change = """
-        UPDATE ledger_entries SET decline_reason = ?
-        WHERE kind = 'CAPTURE' AND payment_id = ?
+        UPDATE ledger_entries SET decline_reason = :reason
+        WHERE kind = 'CAPTURE' AND payment_id = :id
     """
     with planted(
-        fleet.folder / "gateway.db",
-        [(change, [None, victim.payment_id])],
-        [(change, ["PAYMENT_DECLINED", victim.payment_id])],
+        fleet.databases.url(LEDGER),
+        [(change, {"reason": None, "id": victim.payment_id})],
+        [(change, {"reason": "PAYMENT_DECLINED", "id": victim.payment_id})],
     ):
         assert {(Rule.MONEY, victim.process_id)} == await calm.broken(fleet)
 
@@ -152,11 +151,11 @@ async def test_a_capture_in_the_ledger_behind_the_back_is_found(fleet: Fleet, ca
 async def test_a_delivery_left_assigned_is_found(fleet: Fleet, calm: Calm) -> None:
     victim = calm.by_fate[Fate.RETURNED]
     deliveries = {it.delivery_id: it for it in (await gather_evidence(fleet)).deliveries}
-    change = "UPDATE deliveries SET state = ? WHERE delivery_id = ?"
+    change = "UPDATE deliveries SET state = :state WHERE delivery_id = :id"
     with planted(
-        fleet.database("delivery"),
-        [(change, ["ASSIGNED", victim.delivery_id])],
-        [(change, ["CANCELLED", victim.delivery_id])],
+        fleet.databases.url("delivery"),
+        [(change, {"state": "ASSIGNED", "id": victim.delivery_id})],
+        [(change, {"state": "CANCELLED", "id": victim.delivery_id})],
     ):
         assert {
             (Rule.EFFECTS, victim.process_id),
@@ -166,19 +165,18 @@ async def test_a_delivery_left_assigned_is_found(fleet: Fleet, calm: Calm) -> No
 
 async def test_a_lost_process_is_found_and_what_it_left_behind(fleet: Fleet, calm: Calm) -> None:
     victim = calm.by_fate[Fate.GOOD]
-    there = "DELETE FROM processes WHERE process_id = ?"
-    keep = "CREATE TABLE kept AS SELECT * FROM processes WHERE process_id = ?"
-    back = "INSERT INTO processes SELECT * FROM kept"
-    with closing(sqlite3.connect(fleet.database("orchestrator"), timeout=30)) as connection:
-        with connection:
-            connection.execute(keep, [victim.process_id])
-            connection.execute(there, [victim.process_id])
-        try:
-            found = await calm.broken(fleet)
-        finally:
-            with connection:
-                connection.execute(back)
-                connection.execute("DROP TABLE kept")
+    url, id_ = fleet.databases.url(ORCHESTRATOR), {"id": victim.process_id}
+    with connected(url) as connection:
+        keep = "CREATE TABLE kept AS SELECT * FROM processes WHERE process_id = :id"
+        connection.execute(sa.text(keep), id_)
+    with planted(
+        url,
+        [("DELETE FROM processes WHERE process_id = :id", id_)],
+        [("INSERT INTO processes SELECT * FROM kept", {})],
+    ):
+        found = await calm.broken(fleet)
+    with connected(url) as connection:
+        connection.execute(sa.text("DROP TABLE kept"))
     assert {
         (Rule.ONE_PROCESS, victim.request_id),
         *(
@@ -190,11 +188,11 @@ async def test_a_lost_process_is_found_and_what_it_left_behind(fleet: Fleet, cal
 
 async def test_a_changed_amount_is_found(fleet: Fleet, calm: Calm) -> None:
     victim = calm.by_fate[Fate.GOOD]
-    change = "UPDATE payments SET minor_units = minor_units + ? WHERE payment_id = ?"
+    change = "UPDATE payments SET minor_units = minor_units + :more WHERE payment_id = :id"
     with planted(
-        fleet.database("payment"),
-        [(change, [1, victim.payment_id])],
-        [(change, [-1, victim.payment_id])],
+        fleet.databases.url("payment"),
+        [(change, {"more": 1, "id": victim.payment_id})],
+        [(change, {"more": -1, "id": victim.payment_id})],
     ):
         assert {(Rule.AMOUNT, victim.process_id)} == await calm.broken(fleet)
         assert [Rule.PRODUCT_AUDIT] == [it.rule for it in await ask_product(fleet)]
