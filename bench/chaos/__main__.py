@@ -1,4 +1,8 @@
-"""`python -m bench.chaos`: kills, stops and cuts while orders pour in, then audits."""
+"""`python -m bench.chaos`: kills, stops and cuts while orders pour in, then audits.
+
+With `--orchestrators` or `--participants` there are several replicas on one PostgreSQL; with
+`--rolling` they are drained and restarted one after the other instead.
+"""
 
 import argparse
 import asyncio
@@ -9,8 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.chaos.layout import Layout
 from bench.chaos.report import again, table
-from bench.chaos.run import Options, Result, run
+from bench.chaos.rolling import rolling
+from bench.chaos.run import Options, Result, run, storm
 from bench.chaos.service import WillNotRun
 
 EXIT_VIOLATIONS = 1
@@ -21,7 +27,8 @@ def main() -> int:
     """Runs once. Returns the exit code: 1 where anything is not as it should be."""
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="oms-chaos-"))
-    _say(f"{options.orders:,} orders, {options.kills} kills, seed {options.seed}, in {folder}")
+    what = f"{options.rounds} rounds" if options.rounds else f"{options.kills} kills"
+    _say(f"{options.orders:,} orders, {what}, seed {options.seed}, in {folder}")
     try:
         # Not uvloop: it forks, and gRPC's threads would be in its way; asyncio uses vfork.
         result = asyncio.run(_run(options, folder))
@@ -47,7 +54,7 @@ async def _run(options: Options, folder: Path) -> Result:
     assert this is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    return await run(options, folder, _say)
+    return await run(options, folder, _say, rolling if options.rounds else storm)
 
 
 def _options() -> Options:
@@ -57,7 +64,14 @@ def _options() -> Options:
     parser.add_argument("--kills", type=int, help="kill -9 during the load (8 to 48)")
     parser.add_argument("--pauses", type=int, help="SIGSTOP and SIGCONT (a third)")
     parser.add_argument("--concurrency", type=_count, default=64, help="callers at once (64)")
+    parser.add_argument("--orchestrators", type=_count, default=1, help="how many replicas (1)")
+    parser.add_argument("--participants", type=_count, default=1, help="replicas of each (1)")
+    parser.add_argument("--restarts", type=int, help="of PostgreSQL (3, where there is one)")
+    parser.add_argument("--rolling", type=_count, metavar="ROUNDS", help="drain, and strike nobody")
     given = parser.parse_args()
+    layout = Layout(orchestrators=given.orchestrators, participants=given.participants)
+    if not layout.shared and (given.restarts or given.rolling):
+        parser.error("--restarts and --rolling need --orchestrators or --participants above 1")
     # A small load gets fewer, or it would be over before anything could be done.
     kills = min(48, max(8, given.orders // 25)) if given.kills is None else given.kills
     return Options(
@@ -65,6 +79,9 @@ def _options() -> Options:
         seed=random.SystemRandom().randrange(10**6) if given.seed is None else given.seed,
         kills=kills,
         pauses=kills // 3 if given.pauses is None else given.pauses,
+        restarts=(3 if layout.shared else 0) if given.restarts is None else given.restarts,
+        rounds=given.rolling or 0,
+        layout=layout,
         concurrency=given.concurrency,
     )
 

@@ -32,6 +32,7 @@ class Rule(StrEnum):
     TOLD = "nobody was told what is later untrue"
     ANSWERED = "every caller is answered, and by nothing that it should not get"
     NO_ORPHANS = "nothing belongs to nobody"
+    ANSWERED_ATTEMPTS = "no attempt is lost to a drain"
     STAYS_UP = "a service ends only when it is struck"
     PRODUCT_AUDIT = "the product's own audit finds nothing either"
     LOADS = "the couriers' loads add up"

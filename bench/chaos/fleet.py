@@ -1,7 +1,8 @@
 """The services on their ports, so many replicas of each, and the roads between them.
 
 Invariant: every call of an orchestrator to a participant is on a road, one for each replica, and
-every road has its weather. What was started is closed, in whatever state it is.
+every road has its weather. Where there are several of a service, all databases are on one server.
+What was started is closed, in whatever state it is.
 Must never: reach into a service; all is asked over gRPC.
 """
 
@@ -14,10 +15,12 @@ from typing import Final
 
 import grpc.aio
 
-from bench.chaos.databases import LEDGER, Databases, Files
+from bench.chaos.database_server import DatabaseServer
+from bench.chaos.databases import LEDGER, Databases, Files, Schemas
+from bench.chaos.hands import note_moves
 from bench.chaos.layout import ONE_OF_EACH, ORCHESTRATOR, PARTICIPANTS, Layout
 from bench.chaos.proxy import Proxy
-from bench.chaos.service import Service, all_serving, environment_of
+from bench.chaos.service import End, How, Service, all_serving, environment_of
 from bench.chaos.snags import Passage
 from bench.chaos.weather import Fault, Weather
 
@@ -55,8 +58,9 @@ class Fleet:
         self.folder = folder
         self.layout = layout
         self.databases: Databases = Files(folder)
+        self.server = DatabaseServer() if layout.shared else None
         self.replicas = {
-            name: Service(name, MODULES[service], folder=folder)
+            name: Service(name, MODULES[service], folder=folder, may_wait=layout.shared)
             for service, names in layout.replicas.items()
             for name in names
         }
@@ -83,16 +87,30 @@ class Fleet:
 
     async def start(self) -> None:
         """Starts all and waits until all serve."""
+        if self.server is not None:
+            self.databases = Schemas(await self.server.start())
         await asyncio.gather(*(road.start() for road in self.roads.values()))
         for service, names in self.layout.replicas.items():
             for name in names:
                 self.replicas[name].start(environment_of(self._settings(service, name), os.environ))
         await all_serving(tuple(self.replicas.values()))
+        if self.server is not None:
+            await asyncio.to_thread(note_moves, self.databases.url(ORCHESTRATOR))
 
     async def close(self) -> None:
         """Ends all of it."""
         await asyncio.gather(*(replica.close() for replica in self.replicas.values()))
         await asyncio.gather(*(road.close() for road in self.roads.values()))
+        if self.server is not None:
+            await self.server.close()
+
+    def ended(self, service: str, how: How) -> int:
+        """How many lives of a service were ended so."""
+        return sum(it.ended(how) for it in self.of(service))
+
+    def ends(self) -> list[End]:
+        """The lives that were ended of those who own processes."""
+        return [end for it in self.of(ORCHESTRATOR) for end in it.ends]
 
     async def called(self, process_id: str, times: int) -> None:
         """Waits until so many calls of a process have come by on the roads."""
@@ -134,6 +152,8 @@ class Fleet:
             settings["OMS_PAYMENT_GATEWAY_DATABASE_URL"] = self.databases.url(LEDGER)
         if service == ORCHESTRATOR:
             settings["OMS_IN_FLIGHT_MAX"] = str(IN_FLIGHT_MAX // self.layout.orchestrators)
+            if self.layout.shared:
+                settings["OMS_LEASE_SECONDS"] = str(self.layout.lease_seconds)
             settings |= {f"OMS_{it.upper()}_TARGET": self._target(it) for it in PARTICIPANTS}
         return settings
 

@@ -21,11 +21,23 @@ class Layout:
     orchestrators: int = 1
     participants: int = 1
     """Of each of the three."""
+    lease_seconds: float = 2.0
+    """After how long without a heartbeat an orchestrator that shares the log is taken for dead."""
 
     @property
     def shared(self) -> bool:
         """Whether the databases have to be on a server."""
         return self.orchestrators > 1 or self.participants > 1
+
+    @property
+    def pause_seconds(self) -> tuple[float, float]:
+        """How long a replica is stopped: long enough to hurt, short enough to end.
+
+        Where others would go on with its processes, it is: longer than a lease.
+        """
+        if not self.shared:
+            return (0.2, 4.0)
+        return (1.1 * self.lease_seconds, 3 * self.lease_seconds)
 
     @property
     def replicas(self) -> Mapping[str, tuple[str, ...]]:

@@ -46,6 +46,8 @@ SHARES: Final[Mapping[Fate, int]] = MappingProxyType(
 HOPELESS: Final = frozenset({Fate.DECLINED, Fate.POOR, Fate.CONFIRM_DECLINED, Fate.UNDELIVERABLE})
 """These can only end CANCELLED, whatever happens."""
 
+TWIN_SHARE: Final = 0.1
+
 _METHODS: Final = {
     Fate.SLOW: "pm_sandbox_slow",
     Fate.DECLINED: "pm_card_chargeDeclined",
@@ -67,6 +69,8 @@ class Order:
     """The deadline of the caller's first call."""
     called_off_at_call: int
     """At which call of its process a CALLED_OFF order is cancelled."""
+    twin: bool
+    """Whether its caller sends it twice at the same moment, to two replicas where there are two."""
 
     @property
     def minor_units(self) -> int:
@@ -104,6 +108,7 @@ def draw(seed: int, number: int) -> Order:
         # A fifth of the callers are in a hurry: most of them leave before they are answered.
         patience_seconds=dice.uniform(0.02, 0.5) if manner >= 0.8 else 20.0,
         called_off_at_call=dice.randint(0, _CALLS),
+        twin=dice.random() < TWIN_SHARE,
     )
 
 

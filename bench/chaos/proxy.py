@@ -4,12 +4,13 @@ Invariant: without a snag it changes nothing: payload, metadata, deadline, statu
 through as bytes. A request that is on its way stays on its way when its caller goes: what a network
 has taken, it may still deliver.
 Must never: know a message or a service; it sees the method, the metadata and bytes. Unary calls
-only.
+only, and the watch by which a channel itself asks whether a server serves: that one is always
+undisturbed.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -29,6 +30,8 @@ from bench.chaos.snags import (
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+Watch = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
 # What gRPC itself puts into metadata, and would put there twice.
 _OWN_KEYS = ("user-agent", "te", "content-type")
 
@@ -148,11 +151,30 @@ class Proxy(grpc.GenericRpcHandler):
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         """Whatever the method, its payload goes through as it is."""
         method = handler_call_details.method
+        if method == HEALTH_WATCH:
+            return grpc.unary_stream_rpc_method_handler(self._watch)
 
         async def relay(request: bytes, context: Context) -> bytes:
             return await self._relay(method, request, context)
 
         return grpc.unary_unary_rpc_method_handler(relay)
+
+    async def _watch(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
+        """What the server says of its health, until it ends that or is gone."""
+        watch: Watch = self._channel.unary_stream(HEALTH_WATCH)
+        call = watch(request, timeout=context.time_remaining())
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            await context.abort(error.code(), error.details() or "")
+        except asyncio.CancelledError:
+            # The library takes a server's CANCELLED for our own.
+            if not call.done():
+                raise
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the watch was ended")
+        finally:
+            call.cancel()
 
     async def _relay(self, method: str, request: bytes, context: Context) -> bytes:
         metadata = grpc.aio.Metadata(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from bench.chaos.layout import SERVICES
-from bench.chaos.run import Result
+from bench.chaos.run import Options, Result
+from bench.chaos.takeovers import Takeovers, middle_and_longest
 from bench.chaos.weather import Fault
 
 _SHOWN_MAX: Final = 50
@@ -21,6 +22,9 @@ def table(result: Result) -> Iterator[str]:
     """What was done and what came of it, a line each."""
     accepted = sum(bool(it.process_ids) for it in result.accounts)
     settled = result.settled_seconds
+    yield from _section("replicas")
+    for service, names in result.options.layout.replicas.items():
+        yield _row(service, len(names))
     yield from _section("orders")
     yield _row("offered", len(result.accounts))
     yield _row("accepted", accepted)
@@ -32,16 +36,17 @@ def table(result: Result) -> Iterator[str]:
     failures = Counter(it.failure for it in result.evidence.processes if it.failure)
     for failure, count in failures.most_common():
         yield _row(failure, count)
+    yield from _section("what callers were told")
+    for code, count in result.answers.most_common():
+        yield _row(code.name, count)
     yield from _section("faults")
-    for service in SERVICES:
-        yield _row(f"kill -9 of {service}", result.kills[service])
-    for service in SERVICES:
-        yield _row(f"SIGSTOP of {service}", result.pauses[service])
-    for fault in Fault:
-        yield _row(f"call {fault}", result.faults[fault])
+    yield from (_rolled if result.options.rounds else _struck)(result)
+    if result.takeovers is not None:
+        yield from _section("taken over, seconds: the middle / the longest")
+        yield from _taken(result.takeovers)
     yield from _section("time")
     yield _row("load, seconds", f"{result.load_seconds:.1f}")
-    yield _row("settled after the last blow, s", "never" if settled is None else f"{settled:.1f}")
+    yield _row("settled after that, seconds", "never" if settled is None else f"{settled:.1f}")
     yield from _section("audit")
     by_rule = Counter(it.rule for it in result.findings)
     yield _row("violations", len(result.findings))
@@ -59,8 +64,50 @@ def again(result: Result, folder: Path) -> str:
     return (
         f"Kept with all logs and databases: {folder}\n"
         f"Run it again: python -m bench.chaos --orders {options.orders} --seed {options.seed} "
-        f"--kills {options.kills} --pauses {options.pauses} --concurrency {options.concurrency}"
+        f"{_disturbance(options)} --concurrency {options.concurrency}{_replicas(options)}"
     )
+
+
+def _disturbance(options: Options) -> str:
+    if options.rounds:
+        return f"--rolling {options.rounds}"
+    restarts = f" --restarts {options.restarts}" if options.restarts else ""
+    return f"--kills {options.kills} --pauses {options.pauses}{restarts}"
+
+
+def _replicas(options: Options) -> str:
+    layout = options.layout
+    if not layout.shared:
+        return ""
+    return f" --orchestrators {layout.orchestrators} --participants {layout.participants}"
+
+
+def _struck(result: Result) -> Iterator[str]:
+    for service in SERVICES:
+        yield _row(f"kill -9 of {service}", result.kills[service])
+    for service in SERVICES:
+        yield _row(f"SIGSTOP of {service}", result.pauses[service])
+    if result.options.layout.shared:
+        yield _row("PostgreSQL restarted (immediate)", result.restarts)
+    for fault in Fault:
+        yield _row(f"call {fault}", result.faults[fault])
+
+
+def _rolled(result: Result) -> Iterator[str]:
+    for service in SERVICES:
+        yield _row(f"drain and restart of {service}", result.drains[service])
+
+
+def _taken(taken: Takeovers) -> Iterator[str]:
+    killed, first = middle_and_longest(taken.killed), middle_and_longest(taken.killed_first)
+    yield _row("processes that changed their owner", taken.total)
+    yield _row(f"{len(taken.killed):,} from the kill of its owner to the claim", killed)
+    yield _row(f"{len(taken.killed_first):,} kills, to the first claim", first)
+    drained = middle_and_longest(taken.drained)
+    yield _row(f"{len(taken.drained):,} from a drained owner to the claim", drained)
+    outage = middle_and_longest(taken.killed_in_outage)
+    yield _row(f"{len(taken.killed_in_outage):,} as the first, through a restart", outage)
+    yield _row("of owners that stood still, or were cut off", taken.alive)
 
 
 def _lost(result: Result) -> int:

@@ -1,4 +1,4 @@
-"""One run: load and blows, the last blow, the wait until all is settled, the audit.
+"""One run: a load with what disturbs it, the wait until all is settled, the audit.
 
 Invariant: every part gets its chance from the one seed; whatever happens, what was started is
 ended.
@@ -8,7 +8,7 @@ Must never: judge: the audit does, and what it finds is reported whole.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,11 +21,13 @@ from bench.chaos.blows import draw_blows, strike
 from bench.chaos.callers import Callers
 from bench.chaos.evidence import Evidence, gather_evidence
 from bench.chaos.fleet import Fleet
-from bench.chaos.layout import ORCHESTRATOR, SERVICES
+from bench.chaos.hands import moves
+from bench.chaos.layout import ONE_OF_EACH, ORCHESTRATOR, SERVICES, Layout
 from bench.chaos.orders import draw
 from bench.chaos.pace import Pace
 from bench.chaos.product_audit import ask_product
-from bench.chaos.service import WillNotRun
+from bench.chaos.service import How, WillNotRun, all_serving
+from bench.chaos.takeovers import Takeovers, takeovers
 from bench.chaos.weather import SHARES, Fault
 from oms.orchestrator.v1.order_process_pb2 import (
     ORDER_PROCESS_STATE_COMPENSATING,
@@ -43,13 +45,21 @@ _NEWS: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is run. `kills` fall during the load; the last blow kills all once more."""
+    """What is run.
+
+    `kills`, `pauses` and `restarts` of the database fall during the load; the last blow kills all
+    replicas once more. With `rounds` there are none of these: instead each replica is drained and
+    restarted so many times.
+    """
 
     orders: int
     seed: int
     kills: int = 48
     pauses: int = 16
+    restarts: int = 0
+    rounds: int = 0
     concurrency: int = 64
+    layout: Layout = ONE_OF_EACH
     shares: Mapping[Fault, float] = field(default_factory=lambda: SHARES)
 
 
@@ -62,28 +72,39 @@ class Result:
     evidence: Evidence
     findings: tuple[Finding, ...]
     faults: Counter[Fault]
+    answers: Counter[grpc.StatusCode]
+    """What the callers were told."""
     kills: Mapping[str, int]
     pauses: Mapping[str, int]
+    drains: Mapping[str, int]
+    restarts: int
+    takeovers: Takeovers | None
+    """Up to the last blow, which leaves nobody to take anything over. None: nothing is shared."""
     load_seconds: float
     settled_seconds: float | None
-    """From the last blow on; None: not within SETTLED_SECONDS_MAX."""
+    """From the end of the load, or the last blow, on; None: not within SETTLED_SECONDS_MAX."""
 
     def in_state(self, state: str) -> int:
         """How many processes ended so."""
         return sum(it.state == state for it in self.evidence.processes)
 
 
-async def run(options: Options, folder: Path, say: Callable[[str], None]) -> Result:
+Say = Callable[[str], None]
+Drive = Callable[[Fleet, Options, Say], Awaitable[Result]]
+"""What is done on a fleet that serves, and is left serving."""
+
+
+async def run(options: Options, folder: Path, say: Say, drive: Drive) -> Result:
     """Runs it all in `folder`, which has to be empty, and ends what it started.
 
     Raises:
         WillNotRun: A service does not stay up.
     """
-    fleet = Fleet(folder, seed=options.seed, shares=options.shares)
+    fleet = Fleet(folder, seed=options.seed, shares=options.shares, layout=options.layout)
     try:
         await fleet.start()
         say("all serve")
-        return await run_on(fleet, options, say)
+        return await drive(fleet, options, say)
     except ExceptionGroup as troubles:
         for trouble in troubles.exceptions:
             if isinstance(trouble, WillNotRun):
@@ -93,23 +114,49 @@ async def run(options: Options, folder: Path, say: Callable[[str], None]) -> Res
         await fleet.close()
 
 
-async def run_on(fleet: Fleet, options: Options, say: Callable[[str], None]) -> Result:
-    """Runs it all on a fleet that serves, and leaves it serving."""
+async def storm(fleet: Fleet, options: Options, say: Say) -> Result:
+    """Kills, stops and cuts while orders pour in; in the end, all at once."""
     began = time.monotonic()
     callers = await _load(fleet, options, say)
     load_seconds = time.monotonic() - began
     say("the last blow: all at once")
-    await asyncio.gather(*(it.serving() for it in fleet.replicas.values()))
+    await all_serving(tuple(fleet.replicas.values()))
+    taken = await taken_over(fleet)
     await asyncio.gather(*(it.kill() for it in fleet.replicas.values()))
     fleet.calm()
-    struck_at = time.monotonic()
+    return await conclude(fleet, options, callers, say, load_seconds=load_seconds, taken=taken)
+
+
+async def taken_over(fleet: Fleet) -> Takeovers | None:
+    """Who went on with whose processes until now."""
+    if fleet.server is None:
+        return None
+    moved = await asyncio.to_thread(moves, fleet.databases.url(ORCHESTRATOR))
+    return takeovers(moved, fleet.ends(), fleet.server.outages_us)
+
+
+async def conclude(
+    fleet: Fleet,
+    options: Options,
+    callers: Callers,
+    say: Say,
+    *,
+    load_seconds: float,
+    taken: Takeovers | None,
+    known: Sequence[Account] = (),
+) -> Result:
+    """Waits until all is settled, and has everything judged.
+
+    `known` are the accounts of callers that were there before.
+    """
+    began = time.monotonic()
     settled_seconds = (
-        time.monotonic() - struck_at if await settled(fleet, SETTLED_SECONDS_MAX) else None
+        time.monotonic() - began if await settled(fleet, SETTLED_SECONDS_MAX) else None
     )
     await fleet.idle()
     say("the audit")
     evidence = await gather_evidence(fleet)
-    findings = judge(evidence, callers.accounts)
+    findings = judge(evidence, (*known, *callers.accounts))
     if settled_seconds is None:
         findings.append(
             Finding(rule=Rule.SETTLED, subject="all", found=f"not within {SETTLED_SECONDS_MAX:g} s")
@@ -120,8 +167,12 @@ async def run_on(fleet: Fleet, options: Options, say: Callable[[str], None]) -> 
         evidence=evidence,
         findings=(*findings, *await ask_product(fleet), *own_ends(fleet)),
         faults=fleet.struck(),
-        kills={it: sum(replica.kills for replica in fleet.of(it)) for it in SERVICES},
+        answers=callers.answers,
+        kills={it: fleet.ended(it, How.KILLED) for it in SERVICES},
         pauses={it: sum(replica.pauses for replica in fleet.of(it)) for it in SERVICES},
+        drains={it: fleet.ended(it, How.DRAINED) for it in SERVICES},
+        restarts=0 if fleet.server is None else len(fleet.server.outages_us),
+        takeovers=taken,
         load_seconds=load_seconds,
         settled_seconds=settled_seconds,
     )
@@ -136,27 +187,29 @@ def own_ends(fleet: Fleet) -> list[Finding]:
     ]
 
 
-async def _load(fleet: Fleet, options: Options, say: Callable[[str], None]) -> Callers:
+async def _load(fleet: Fleet, options: Options, say: Say) -> Callers:
     blows = draw_blows(
         options.seed,
-        fleet.layout.names,
+        fleet.layout,
         orders=options.orders,
         kills=options.kills,
         pauses=options.pauses,
+        restarts=options.restarts,
     )
     pace = Pace([it.after for it in blows], ahead=2 * options.concurrency)
     callers = Callers(fleet, pace, seed=options.seed)
     orders = (draw(options.seed, number) for number in range(options.orders))
     async with asyncio.TaskGroup() as parts:
-        news = parts.create_task(_tell(pace, options, say))
-        striking = parts.create_task(strike(blows, fleet.replicas, pace))
+        news = parts.create_task(tell(pace, options, say))
+        striking = parts.create_task(strike(blows, fleet, pace))
         await callers.run(orders, concurrency=options.concurrency)
         await striking
         news.cancel()
     return callers
 
 
-async def _tell(pace: Pace, options: Options, say: Callable[[str], None]) -> None:
+async def tell(pace: Pace, options: Options, say: Say) -> None:
+    """Says how far the load is, now and then."""
     for tenth in range(1, _NEWS + 1):
         goal = options.orders * tenth // _NEWS
         await pace.accepted_by(goal)

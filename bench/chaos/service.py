@@ -3,14 +3,21 @@
 Invariant: every life is on the same port and the same files, and `close` leaves none; should this
 process itself be killed, the kernel ends them. An end that nobody here brought about is remembered.
 Must never: wait for a service by sleeping; its health says when it serves.
+
+One that cannot start because its database is away says so, and is started again: that is no end of
+its own where the database is struck as well.
 """
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +26,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 import console.leash
 from bench.chaos.port import Port
+from chassis.server import EXIT_NOT_YET, EXIT_OK
 from console.supervisor import CONFIGURATION_CODES
 
 SERVING_SECONDS_MAX: Final = 60.0
@@ -26,12 +34,30 @@ SERVING_SECONDS_MAX: Final = 60.0
 # cannot run as it is set up is not tried again at all.
 OWN_ENDS_MAX: Final = 5
 _LOOK_SECONDS: Final = 0.05
+# What an orchestrator says when it is first known to be alive.
+_BEGUN: Final = "heartbeat_begun"
 
 HealthCheck = grpc.aio.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse]
 
 
 class WillNotRun(Exception):  # noqa: N818 - named by what it means
     """The service does not come up, or does not stay up; the text holds the end of its log."""
+
+
+class How(StrEnum):
+    """How a life was ended."""
+
+    KILLED = "killed"
+    DRAINED = "drained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """A life that was ended, when, and who it was in the saga log: "" where it is not in there."""
+
+    how: How
+    owner: str
+    time_us: int
 
 
 def dial(address: str) -> grpc.aio.Channel:
@@ -52,10 +78,11 @@ def dial(address: str) -> grpc.aio.Channel:
 class Service:
     """A replica and its lives. Its output is appended to `<folder>/<name>.log`."""
 
-    def __init__(self, name: str, module: str, *, folder: Path) -> None:
+    def __init__(self, name: str, module: str, *, folder: Path, may_wait: bool = False) -> None:
+        """`may_wait`: its database may be away for a while when it starts."""
         self.name = name
         self.own_ends: list[int] = []
-        self.kills = 0
+        self.ends: list[End] = []
         self.pauses = 0
         self.port = Port()
         self.channel = dial(self.port.address)
@@ -64,7 +91,9 @@ class Service:
         self._log = folder / f"{name}.log"
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._may_wait = may_wait
         self._struck: set[int] = set()
+        self._told_to_end: set[int] = set()
         self._closing = asyncio.Event()
         self._serving = asyncio.Event()
         self._check: HealthCheck = self.channel.unary_unary(
@@ -106,9 +135,33 @@ class Service:
         assert child is not None, "there is a life to take"
         self._serving.clear()
         self._struck.add(child.pid)
-        self.kills += 1
+        time_us = _now_us()
         _send(child, signal.SIGKILL)
         await child.wait()
+        self.ends.append(End(how=How.KILLED, owner=self._owner(), time_us=time_us))
+
+    async def drain(self) -> None:
+        """Sends SIGTERM and waits until this life has ended; the next begins then.
+
+        Raises:
+            WillNotRun: It does not end.
+        """
+        child = self._child
+        assert child is not None, "there is a life to end"
+        self._serving.clear()
+        self._told_to_end.add(child.pid)
+        time_us = _now_us()
+        _send(child, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(SERVING_SECONDS_MAX):
+                await child.wait()
+        except TimeoutError:
+            raise WillNotRun(f"{self.name} does not drain:\n{self.tail()}") from None
+        self.ends.append(End(how=How.DRAINED, owner=self._owner(), time_us=time_us))
+
+    def ended(self, how: How) -> int:
+        """How many lives were ended so."""
+        return sum(it.how is how for it in self.ends)
 
     async def pause(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT so much later."""
@@ -150,10 +203,27 @@ class Service:
                 looking.cancel()
                 await asyncio.gather(looking, return_exceptions=True)
                 self._serving.clear()
-            if not self._closing.is_set() and child.pid not in self._struck:
+            if not self._closing.is_set() and self._is_own(child.pid, code):
                 self.own_ends.append(code)
                 if code in CONFIGURATION_CODES:
                     return
+
+    def _is_own(self, pid: int, code: int) -> bool:
+        """Whether nobody here brought that end about."""
+        return not (
+            pid in self._struck
+            or (pid in self._told_to_end and code == EXIT_OK)
+            or (self._may_wait and code == EXIT_NOT_YET)
+        )
+
+    def _owner(self) -> str:
+        """Who the last life was in the saga log."""
+        last = ""
+        with contextlib.suppress(FileNotFoundError), self._log.open(errors="replace") as lines:
+            for line in lines:
+                if _BEGUN in line:
+                    last = line
+        return str(json.loads(last)["owner"]) if last else ""
 
     async def _spawn(self, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
         # From the main thread, for the kernel ties a child to the thread that made it.
@@ -198,6 +268,10 @@ def environment_of(settings: Mapping[str, str], inherited: Mapping[str, str]) ->
 async def all_serving(services: Sequence[Service]) -> None:
     """Waits until each of them serves."""
     await asyncio.gather(*(it.serving() for it in services))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000
 
 
 def _send(child: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -3,14 +3,18 @@
 import asyncio
 from collections import Counter
 
-from bench.chaos.blows import PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN, draw_blows
-from bench.chaos.layout import SERVICES
+import pytest
+
+from bench.chaos.blows import DATABASE, draw_blows
+from bench.chaos.layout import ONE_OF_EACH, SERVICES, Layout
 from bench.chaos.orders import HOPELESS, Fate, draw
 from bench.chaos.pace import Pace
 
+MANY = Layout(orchestrators=3, participants=2)
+
 
 def test_the_plan_has_every_kill_and_every_pause_spread_evenly_over_the_four() -> None:
-    blows = draw_blows(7, SERVICES, orders=5_000, kills=40, pauses=8)
+    blows = draw_blows(7, ONE_OF_EACH, orders=5_000, kills=40, pauses=8)
     killed = Counter(it.victim for it in blows if it.pause_seconds is None)
     stopped = Counter(it.victim for it in blows if it.pause_seconds is not None)
     assert dict.fromkeys(SERVICES, 10) == killed
@@ -18,19 +22,39 @@ def test_the_plan_has_every_kill_and_every_pause_spread_evenly_over_the_four() -
 
 
 def test_the_blows_fall_one_after_the_other_and_within_the_load() -> None:
-    after = [it.after for it in draw_blows(7, SERVICES, orders=5_000, kills=40, pauses=8)]
+    after = [it.after for it in draw_blows(7, ONE_OF_EACH, orders=5_000, kills=40, pauses=8)]
     assert sorted(after) == after
     assert 0 <= after[0] < after[-1] < 5_000
 
 
-def test_a_pause_is_long_enough_to_hurt_and_short_enough_to_end() -> None:
-    pauses = [it.pause_seconds for it in draw_blows(7, SERVICES, orders=100, kills=0, pauses=50)]
-    assert all(it is not None and PAUSE_SECONDS_MIN <= it <= PAUSE_SECONDS_MAX for it in pauses)
+@pytest.mark.parametrize("layout", [ONE_OF_EACH, MANY], ids=["one", "many"])
+def test_a_pause_is_long_enough_to_hurt_and_short_enough_to_end(layout: Layout) -> None:
+    pauses = [it.pause_seconds for it in draw_blows(7, layout, orders=100, kills=0, pauses=50)]
+    shortest, longest = layout.pause_seconds
+    assert all(it is not None and shortest <= it <= longest for it in pauses)
+
+
+def test_who_shares_a_log_is_stopped_for_longer_than_its_lease() -> None:
+    assert MANY.pause_seconds[0] > MANY.lease_seconds
+
+
+def test_the_database_is_restarted_at_moments_spread_over_the_load() -> None:
+    blows = draw_blows(7, MANY, orders=5_000, kills=40, pauses=8, restarts=3)
+    restarts = [it.after for it in blows if it.victim == DATABASE]
+    assert 51 == len(blows)
+    assert [1, 2, 3] == [round(4 * it / 5_000) for it in restarts]
+    assert set(MANY.names) == {it.victim for it in blows} - {DATABASE}
+
+
+def test_replicas_are_named_by_their_service() -> None:
+    assert SERVICES == ONE_OF_EACH.names
+    assert ("order-1", "order-2") == MANY.replicas["order"]
+    assert ("orchestrator-1", "orchestrator-2", "orchestrator-3") == MANY.replicas["orchestrator"]
 
 
 def test_the_same_seed_is_the_same_plan_and_the_same_orders() -> None:
-    assert draw_blows(7, SERVICES, orders=99, kills=9, pauses=3) == draw_blows(
-        7, SERVICES, orders=99, kills=9, pauses=3
+    assert draw_blows(7, ONE_OF_EACH, orders=99, kills=9, pauses=3) == draw_blows(
+        7, ONE_OF_EACH, orders=99, kills=9, pauses=3
     )
     assert [draw(7, n) for n in range(50)] == [draw(7, n) for n in range(50)]
     assert [draw(7, n).fate for n in range(50)] != [draw(8, n).fate for n in range(50)]

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bench.chaos.proxy import Proxy
 from bench.chaos.service import dial
@@ -22,6 +23,7 @@ from bench.chaos.snags import (
     anywhere,
 )
 from bench.chaos.weather import LOST_CODES, Fault, Weather
+from chassis.health import Health
 
 METHOD = "/some.Service/Method"
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -227,6 +229,26 @@ def test_nothing_strikes_in_calm_weather() -> None:
     weather.calm()
     assert weather(passage()) is None
     assert 1 == weather.struck.total()
+
+
+async def test_what_a_server_says_of_its_health_goes_through_and_so_does_its_end() -> None:
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    health = Health(["some.Service"])
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    weather = Weather(7, "order", shares={Fault.CUT: 1.0})
+    between = await Proxy(f"127.0.0.1:{port}", weather=weather).start()
+    async with dial(between.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service="some.Service"))
+        assert health_pb2.HealthCheckResponse.NOT_SERVING == (await watch.read()).status
+        health.set_serving(True)
+        assert health_pb2.HealthCheckResponse.SERVING == (await watch.read()).status
+        await server.stop(None)
+        assert grpc.StatusCode.OK is not await watch.code()
+    await between.close()
+    assert 0 == weather.struck.total()
 
 
 async def test_a_proxy_asks_the_weather_for_each_call(participant: Participant) -> None:

@@ -24,7 +24,7 @@ from bench.chaos.orders import Fate, draw
 from bench.chaos.pace import Pace
 from bench.chaos.product_audit import ask_product
 from bench.chaos.report import again, table
-from bench.chaos.run import SETTLED_SECONDS_MAX, Options, Result, run_on, settled
+from bench.chaos.run import SETTLED_SECONDS_MAX, Options, Result, settled, storm
 from bench.chaos.weather import SHARES, Fault
 
 OPTIONS = Options(orders=120, seed=20, kills=8, pauses=2, concurrency=32)
@@ -47,7 +47,7 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet
 
 @pytest.fixture(scope="module")
 async def result(fleet: Fleet) -> Result:
-    return await run_on(fleet, OPTIONS, print)
+    return await storm(fleet, OPTIONS, print)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.chaos.layout import SERVICES
-from bench.chaos.service import Service, WillNotRun, environment_of
+from bench.chaos.service import How, Service, WillNotRun, environment_of
 
 GONE_SECONDS_MAX = 60
 
@@ -40,7 +40,7 @@ async def test_a_service_that_is_killed_serves_again_on_the_same_port(
     await service.serving()
     await service.kill()
     await service.serving()
-    assert 1 == service.kills
+    assert 1 == service.ended(How.KILLED)
     assert [] == service.own_ends
 
 
