@@ -25,6 +25,11 @@ class DatabaseServer:
         self.outages_us: list[tuple[int, int]] = []
         """From when to when it was away, in microseconds since 1970."""
 
+    @property
+    def outages_seconds(self) -> tuple[float, ...]:
+        """How long it was away each time."""
+        return tuple((over - began) / 1_000_000 for began, over in self.outages_us)
+
     async def start(self) -> str:
         """Starts it; the URL of its database."""
         server = self._server = await self._do(PostgresServer)

@@ -88,7 +88,8 @@ def _struck(result: Result) -> Iterator[str]:
     for service in SERVICES:
         yield _row(f"SIGSTOP of {service}", result.pauses[service])
     if result.options.layout.shared:
-        yield _row("PostgreSQL restarted (immediate)", result.restarts)
+        yield _row("PostgreSQL restarted (immediate)", len(result.outages_seconds))
+        yield _row("away each time, seconds", middle_and_longest(result.outages_seconds))
     for fault in Fault:
         yield _row(f"call {fault}", result.faults[fault])
 
@@ -99,14 +100,14 @@ def _rolled(result: Result) -> Iterator[str]:
 
 
 def _taken(taken: Takeovers) -> Iterator[str]:
-    killed, first = middle_and_longest(taken.killed), middle_and_longest(taken.killed_first)
     yield _row("processes that changed their owner", taken.total)
-    yield _row(f"{len(taken.killed):,} from the kill of its owner to the claim", killed)
-    yield _row(f"{len(taken.killed_first):,} kills, to the first claim", first)
-    drained = middle_and_longest(taken.drained)
-    yield _row(f"{len(taken.drained):,} from a drained owner to the claim", drained)
-    outage = middle_and_longest(taken.killed_in_outage)
-    yield _row(f"{len(taken.killed_in_outage):,} as the first, through a restart", outage)
+    for what, seconds in (
+        ("from the kill of its owner to the claim", taken.killed),
+        ("first of each kill", taken.killed_first),
+        ("the same while PostgreSQL was restarted", taken.killed_in_outage),
+        ("from a drained owner to the claim", taken.drained),
+    ):
+        yield _row(f"{len(seconds):,} {what}", middle_and_longest(seconds))
     yield _row("of owners that stood still, or were cut off", taken.alive)
 
 

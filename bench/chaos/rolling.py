@@ -32,19 +32,21 @@ async def rolling(
     options: Options,
     say: Say,
     *,
+    names: Sequence[str] = (),
     first: int = 0,
     known: Sequence[Account] = (),
 ) -> Result:
-    """Restarts each replica `options.rounds` times while orders pour in.
+    """Restarts each of `names`, or every replica, `options.rounds` times while orders pour in.
 
     The orders are those from number `first` on, for a fleet that has seen the ones before it; its
     callers' accounts are `known`.
     """
     fleet.calm()
     before = await asyncio.to_thread(unanswered, fleet.databases.url(ORCHESTRATOR))
-    names = fleet.layout.names * options.rounds
-    stride = _END_SHARE * options.orders / len(names)
-    pace = Pace([int((n + 0.5) * stride) for n in range(len(names))], ahead=2 * options.concurrency)
+    in_turn = tuple(names or fleet.layout.names) * options.rounds
+    stride = _END_SHARE * options.orders / len(in_turn)
+    due_at = [int((n + 0.5) * stride) for n in range(len(in_turn))]
+    pace = Pace(due_at, ahead=2 * options.concurrency)
     callers = Callers(fleet, pace, seed=options.seed, tried_again=TRIED_AGAIN_IN_CALM)
     orders = (
         replace(draw(options.seed, first + n), number=n, patience_seconds=PATIENCE_SECONDS)
@@ -53,7 +55,7 @@ async def rolling(
     began = time.monotonic()
     async with asyncio.TaskGroup() as parts:
         news = parts.create_task(tell(pace, options, say))
-        restarting = parts.create_task(_restart(names, fleet, pace))
+        restarting = parts.create_task(_restart(in_turn, fleet, pace))
         await callers.run(orders, concurrency=options.concurrency)
         await restarting
         news.cancel()

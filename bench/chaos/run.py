@@ -77,7 +77,8 @@ class Result:
     kills: Mapping[str, int]
     pauses: Mapping[str, int]
     drains: Mapping[str, int]
-    restarts: int
+    outages_seconds: tuple[float, ...]
+    """How long PostgreSQL was away, each time that it was restarted."""
     takeovers: Takeovers | None
     """Up to the last blow, which leaves nobody to take anything over. None: nothing is shared."""
     load_seconds: float
@@ -171,7 +172,7 @@ async def conclude(
         kills={it: fleet.ended(it, How.KILLED) for it in SERVICES},
         pauses={it: sum(replica.pauses for replica in fleet.of(it)) for it in SERVICES},
         drains={it: fleet.ended(it, How.DRAINED) for it in SERVICES},
-        restarts=0 if fleet.server is None else len(fleet.server.outages_us),
+        outages_seconds=() if fleet.server is None else fleet.server.outages_seconds,
         takeovers=taken,
         load_seconds=load_seconds,
         settled_seconds=settled_seconds,

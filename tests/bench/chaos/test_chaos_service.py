@@ -44,6 +44,17 @@ async def test_a_service_that_is_killed_serves_again_on_the_same_port(
     assert [] == service.own_ends
 
 
+async def test_a_service_that_is_drained_serves_again_and_its_end_is_none_of_its_own(
+    service: Service, tmp_path: Path
+) -> None:
+    service.start(settings(service, tmp_path))
+    await service.serving()
+    await service.drain()
+    await service.serving()
+    assert (1, 0) == (service.ended(How.DRAINED), service.ended(How.KILLED))
+    assert [] == service.own_ends
+
+
 async def test_a_stopped_service_can_be_killed_and_the_next_life_is_not_stopped(
     service: Service, tmp_path: Path
 ) -> None:
