@@ -21,6 +21,9 @@ from bench.chaos.service import WillNotRun
 
 EXIT_VIOLATIONS = 1
 EXIT_INTERRUPTED = 130
+STORM_LEASE_SECONDS = 2.0
+# The product's own: nobody is to be taken for dead who is only drained.
+ROLLING_LEASE_SECONDS = 10.0
 
 
 def main() -> int:
@@ -69,7 +72,11 @@ def _options() -> Options:
     parser.add_argument("--restarts", type=int, help="of PostgreSQL (3, where there is one)")
     parser.add_argument("--rolling", type=_count, metavar="ROUNDS", help="drain, and strike nobody")
     given = parser.parse_args()
-    layout = Layout(orchestrators=given.orchestrators, participants=given.participants)
+    layout = Layout(
+        orchestrators=given.orchestrators,
+        participants=given.participants,
+        lease_seconds=ROLLING_LEASE_SECONDS if given.rolling else STORM_LEASE_SECONDS,
+    )
     if not layout.shared and (given.restarts or given.rolling):
         parser.error("--restarts and --rolling need --orchestrators or --participants above 1")
     # A small load gets fewer, or it would be over before anything could be done.

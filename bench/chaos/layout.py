@@ -22,7 +22,10 @@ class Layout:
     participants: int = 1
     """Of each of the three."""
     lease_seconds: float = 2.0
-    """After how long without a heartbeat an orchestrator that shares the log is taken for dead."""
+    """After how long without a heartbeat an orchestrator that shares the log is taken for dead.
+
+    So short that many are taken for dead who are not, where the machine is busy.
+    """
 
     @property
     def shared(self) -> bool:

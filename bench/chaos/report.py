@@ -108,7 +108,7 @@ def _taken(taken: Takeovers) -> Iterator[str]:
         ("from a drained owner to the claim", taken.drained),
     ):
         yield _row(f"{len(seconds):,} {what}", middle_and_longest(seconds))
-    yield _row("of owners that stood still, or were cut off", taken.alive)
+    yield _row("of owners that stood still, or were cut off", len(taken.alive))
 
 
 def _lost(result: Result) -> int:

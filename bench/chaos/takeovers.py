@@ -27,14 +27,14 @@ class Takeovers:
     """The same, where the database was away for some of that time."""
     drained: tuple[float, ...]
     """From when a draining owner let go of it, or from when it was due, to the claim."""
-    alive: int
-    """How many were taken from owners that nobody had ended: they stood still, or the database was
-    away for longer than their lease."""
+    alive: tuple[str, ...]
+    """Those that were taken from owners whom nobody had ended: they stood still, or the database
+    was away for longer than their lease."""
 
     @property
     def total(self) -> int:
         """How often a process changed its owner."""
-        return len(self.killed) + len(self.killed_in_outage) + len(self.drained) + self.alive
+        return len(self.killed) + len(self.killed_in_outage) + len(self.drained) + len(self.alive)
 
 
 def takeovers(
@@ -45,13 +45,13 @@ def takeovers(
     drained = {it.owner for it in ends if it.how is How.DRAINED}
     by_kill: dict[str, list[float]] = {}
     in_outage: list[float] = []
-    alive = 0
+    alive: list[str] = []
     for move in moves:
         if move.left_by is None or move.taken_by is None:
             continue
         killed_at_us = killed_us.get(move.left_by)
         if killed_at_us is None or move.time_us < killed_at_us:
-            alive += 1
+            alive.append(move.process_id)
             continue
         seconds = (move.time_us - killed_at_us) / _US
         if any(began < move.time_us and killed_at_us < over for began, over in outages_us):
@@ -63,7 +63,7 @@ def takeovers(
         killed_first=tuple(min(it) for it in by_kill.values()),
         killed_in_outage=tuple(in_outage),
         drained=tuple(_waits(moves, drained)),
-        alive=alive,
+        alive=tuple(alive),
     )
 
 
