@@ -13,7 +13,7 @@ from chassis.server import Server, run
 from chassis.settings import load
 from chassis.telemetry import configure
 from orchestrator.assembly import Orchestrator, Sharing
-from orchestrator.order_process import ORDER_PROCESS
+from orchestrator.order_process import ORDER_PROCESSES
 from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import SERVICE as DELIVERY_SERVICE
 from orchestrator.participants.delivery import DeliveryParticipant
@@ -21,17 +21,18 @@ from orchestrator.participants.order import SERVICE as ORDER_SERVICE
 from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import SERVICE as PAYMENT_SERVICE
 from orchestrator.participants.payment import PaymentParticipant
+from orchestrator.saga.definition import Versions
 from orchestrator.saga_log.sql import SqlSagaLog, is_shared
 from orchestrator.settings import OrchestratorSettings
 
 PROGRAM: Final = "orchestrator"
 
 
-async def main(settings: OrchestratorSettings) -> None:
+async def main(settings: OrchestratorSettings, *, versions: Versions = ORDER_PROCESSES) -> None:
     """Serves until it is told to stop, or can write no more."""
     async with contextlib.AsyncExitStack() as stack:
         url = settings.orchestrator_database_url
-        log = await SqlSagaLog.open(url, newest={ORDER_PROCESS.name: ORDER_PROCESS.version})
+        log = await SqlSagaLog.open(url, newest=versions.newest)
         stack.push_async_callback(log.close)
         channels = [
             await stack.enter_async_context(open_channel(target, service=service))
@@ -62,6 +63,7 @@ async def main(settings: OrchestratorSettings) -> None:
             sharing=Sharing(log=log, lease_seconds=settings.lease_seconds)
             if is_shared(url)
             else None,
+            versions=versions,
         )
         server = Server(
             listen=settings.orchestrator_listen,

@@ -6,7 +6,7 @@ then nothing of it runs any more. This module must never open or close what it w
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from chassis.clock import Clock
@@ -25,11 +25,11 @@ from orchestrator.audit.books import Books
 from orchestrator.feed import Feed
 from orchestrator.heartbeat import Heartbeat, Replicas
 from orchestrator.interventions import Interventions
-from orchestrator.order_process import ORDER_PROCESS
+from orchestrator.order_process import ORDER_PROCESSES
 from orchestrator.recovery import LOOK_SECONDS, Recovery
 from orchestrator.resting import RestingLog
 from orchestrator.runner import RESIDENT_WAIT_SECONDS, Runner
-from orchestrator.saga.definition import Policy
+from orchestrator.saga.definition import Policy, Versions
 from orchestrator.saga_log.protocol import SagaLog
 from orchestrator.servicer import OrderProcessServicer
 from orchestrator.strays import Possessions, Strays
@@ -91,22 +91,23 @@ class Orchestrator:
         return_window_seconds: float,
         in_flight_max: int,
         sharing: Sharing | None = None,
+        versions: Versions = ORDER_PROCESSES,
     ) -> None:
         """`actions` are the participants' by their names, `random` draws evenly from 0 to 1.
 
         `books` is what the participants keep, for the audit. Without `sharing` the log is this
-        orchestrator's alone.
+        orchestrator's alone. `versions` are those of the order process that it runs.
         """
         feed, rests = Feed(), Feed()
         pace = ALONE if sharing is None else SHARING
         patience_seconds = policy.attempt_timeout_seconds
         audit = Audit(log=log, books=books, clock=clock, attempt_timeout_seconds=patience_seconds)
         self._audits = Audits(audit, clock)
-        definition = replace(ORDER_PROCESS, policy=policy)
+        versions = versions.patient(policy)
         owner = ids.draw(OWNER_PREFIX)
         log = RestingLog(log, rests)
         self.runner: Final = Runner(
-            definitions={definition.key: definition},
+            definitions=versions.by_key,
             actions=actions,
             log=log,
             clock=clock,
@@ -135,7 +136,7 @@ class Orchestrator:
             rests=rests,
             clock=clock,
             ids=ids,
-            definition=definition,
+            definition=versions.current,
             process_deadline_seconds=process_deadline_seconds,
             return_window_seconds=return_window_seconds,
             in_flight_max=in_flight_max,

@@ -9,7 +9,7 @@ from typing import Final
 from chassis.ids import suffix_of, with_prefix
 from orchestrator.placed_order import PlacedOrder
 from orchestrator.runner import Runner
-from orchestrator.saga.definition import Definition, Step
+from orchestrator.saga.definition import Definition, Step, Versions
 from orchestrator.saga_log.protocol import ProcessRow
 
 PROCESS_PREFIX: Final = "prc"
@@ -30,6 +30,9 @@ ORDER_PROCESS: Final = Definition(
     ),
 )
 
+# A new version is added at the end. The former ones stay, for some process may still run on them.
+ORDER_PROCESSES: Final = Versions(known=(ORDER_PROCESS,))
+
 
 async def start_order_process(
     runner: Runner,
@@ -46,7 +49,7 @@ async def start_order_process(
     Args:
         runner: Runs it.
         order: What was placed.
-        definition: ORDER_PROCESS, as patient as this orchestrator is.
+        definition: The current one of ORDER_PROCESSES, as patient as this orchestrator is.
         process_id: Freshly drawn. The ids of order, payment and delivery share what follows "prc_".
         request_id: The caller's id of the request.
         fingerprint: The order's own.

@@ -5,8 +5,8 @@ never changed, it gets a new version. Must never: hold how anything is called; a
 here.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.saga.retry import RetryPolicy
@@ -91,4 +91,41 @@ class Definition:
             step.undo
             for step in reversed(self.steps)
             if step.undo is not None and step.undo in needed
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """A saga as it was and as it is: all versions that are still run, oldest first.
+
+    Processes begin on the last one; each runs to its end on the one that it began on.
+    """
+
+    known: tuple[Definition, ...]
+
+    def __post_init__(self) -> None:
+        assert self.known, "a saga has a version"
+        assert len({definition.name for definition in self.known}) == 1, "it is one saga"
+        numbers = [definition.version for definition in self.known]
+        assert numbers == sorted(set(numbers)), "each version is there once, oldest first"
+
+    @property
+    def current(self) -> Definition:
+        """What processes begin on."""
+        return self.known[-1]
+
+    @property
+    def by_key(self) -> Mapping[tuple[str, int], Definition]:
+        """By what a history's first event names."""
+        return {definition.key: definition for definition in self.known}
+
+    @property
+    def newest(self) -> Mapping[str, int]:
+        """The number of the newest version, by the saga's name."""
+        return {self.current.name: self.current.version}
+
+    def patient(self, policy: Policy) -> "Versions":
+        """The same, each as patient as that."""
+        return Versions(
+            known=tuple(replace(definition, policy=policy) for definition in self.known)
         )

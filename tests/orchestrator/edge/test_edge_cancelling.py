@@ -9,9 +9,8 @@ import pytest
 
 from chassis.clock import SystemClock
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
-from orchestrator import assembly
 from orchestrator.order_process import ORDER_PROCESS
-from orchestrator.saga.definition import Policy
+from orchestrator.saga.definition import Policy, Versions
 from orchestrator.saga.retry import RetryPolicy
 from tests.orchestrator.edge.harness.office import Office
 from tests.orchestrator.edge.harness.refusal import refusal, told
@@ -185,7 +184,7 @@ async def test_a_parked_process_is_answered_as_it_is(
 
 
 async def test_a_cancel_of_a_process_parked_before_it_turned_back_is_kept_for_its_retry(
-    participants: ScriptedParticipants, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    participants: ScriptedParticipants, tmp_path: Path
 ) -> None:
     gate = Gate()
     participants.answers["CreatePayment"] = gate.before(METHODS["CreatePayment"][2])
@@ -193,16 +192,15 @@ async def test_a_cancel_of_a_process_parked_before_it_turned_back_is_kept_for_it
         process = await office.accept("r1")
         await gate.arrived.wait()
         await office.crash()
-    with monkeypatch.context() as other_release:
-        other_release.setattr(assembly, "ORDER_PROCESS", replace(ORDER_PROCESS, version=99))
-        async with Office(tmp_path, participants.targets) as office:
-            parked = await office.reaches(process.process_id, PARKED)
-            assert "UNKNOWN_DEFINITION" == parked.parking.reason
+    other_release = Versions(known=(replace(ORDER_PROCESS, version=99),))
+    async with Office(tmp_path, participants.targets, versions=other_release) as office:
+        parked = await office.reaches(process.process_id, PARKED)
+        assert "UNKNOWN_DEFINITION" == parked.parking.reason
 
-            answered = await office.cancel(process.process_id, "changed my mind")
+        answered = await office.cancel(process.process_id, "changed my mind")
 
-            assert (PARKED, parked.revision + 1) == (answered.state, answered.revision)
-            assert answered == await office.cancel(process.process_id, "said so already")
+        assert (PARKED, parked.revision + 1) == (answered.state, answered.revision)
+        assert answered == await office.cancel(process.process_id, "said so already")
     async with Office(tmp_path, participants.targets) as office:
         await office.retry(answered)
         ended = await office.reaches(process.process_id, CANCELLED)

@@ -1,10 +1,11 @@
 """Definitions: what undoes what, and which are none."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
-from orchestrator.saga.definition import Definition, Policy, Step
+from orchestrator.saga.definition import Definition, Policy, Step, Versions
 from tests.orchestrator.sagas.five_steps import FIVE_STEPS
 from tests.orchestrator.sagas.journey import JOURNEY
 
@@ -93,3 +94,33 @@ def test_patience_is_positive() -> None:
         Policy(attempt_timeout_seconds=0.0)
     with pytest.raises(AssertionError):
         Policy(compensation_horizon_seconds=0.0)
+
+
+SECOND = replace(FIVE_STEPS, version=FIVE_STEPS.version + 1)
+
+
+def test_what_begins_begins_on_the_last_version_and_the_former_ones_are_known() -> None:
+    versions = Versions(known=(FIVE_STEPS, SECOND))
+
+    assert SECOND == versions.current
+    assert {FIVE_STEPS.key: FIVE_STEPS, SECOND.key: SECOND} == versions.by_key
+    assert {SECOND.name: SECOND.version} == versions.newest
+
+
+def test_all_versions_are_as_patient_as_the_one_who_runs_them() -> None:
+    policy = Policy(attempt_timeout_seconds=9.0)
+
+    patient = Versions(known=(FIVE_STEPS, SECOND)).patient(policy)
+
+    assert [policy, policy] == [it.policy for it in patient.known]
+    assert [it.key for it in patient.known] == [FIVE_STEPS.key, SECOND.key]
+
+
+@pytest.mark.parametrize(
+    "known", [(), (SECOND, FIVE_STEPS), (FIVE_STEPS, FIVE_STEPS), (FIVE_STEPS, JOURNEY)]
+)
+def test_versions_are_those_of_one_saga_each_once_oldest_first(
+    known: tuple[Definition, ...],
+) -> None:
+    with pytest.raises(AssertionError):
+        Versions(known=known)

@@ -26,11 +26,12 @@ from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.order.v1.order_pb2 import OrderItem
 from orchestrator.assembly import Orchestrator, Sharing
+from orchestrator.order_process import ORDER_PROCESSES
 from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import DeliveryParticipant
 from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import PaymentParticipant
-from orchestrator.saga.definition import Policy
+from orchestrator.saga.definition import Policy, Versions
 from orchestrator.saga.retry import RetryPolicy
 from orchestrator.saga_log.sql import SqlSagaLog, is_shared
 
@@ -63,6 +64,7 @@ class Office:
         url: str | None = None,
         lease_seconds: float = 600.0,
         open_log: Callable[[str], Awaitable[SqlSagaLog]] = SqlSagaLog.open,
+        versions: Versions = ORDER_PROCESSES,
     ) -> None:
         self.url = url or f"sqlite:///{folder}/orchestrator.db"
         self._lease_seconds = lease_seconds
@@ -73,6 +75,7 @@ class Office:
         self._return_window_seconds = return_window_seconds
         self._in_flight_max = in_flight_max
         self._open_log = open_log
+        self._versions = versions
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -109,6 +112,7 @@ class Office:
                 if is_shared(self.url)
                 else None
             ),
+            versions=self._versions,
         )
         self.server = Server(
             listen="127.0.0.1:0",
