@@ -202,11 +202,14 @@ class Stage:
         self.check()
         return state
 
+    def _begin(self, node: Node) -> asyncio.Task[None]:
+        return asyncio.create_task(self._accept_for_sure(node))
+
     async def _lives_through(self, operator: Hook | None) -> bool:
         """One life of an orchestrator; whether it saw the process rest."""
         self.crashed.clear()
         node = self.start_node()
-        node.starts.append(asyncio.create_task(self._accept_for_sure(node)))
+        node.starts.append(self._begin(node))
         while await self._rests_before_it_crashes():
             if operator is None or self.row().phase is not Phase.PARKED:
                 return True
