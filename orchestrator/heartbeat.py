@@ -42,11 +42,12 @@ class Heartbeat:
         self._lease_seconds = lease_seconds
         self._alarm = Alarm(clock)
         self._stopping = False
-        self._begun = False
         self._missed = False
 
     async def run(self) -> None:
         """Beats until it is stopped, then takes the heartbeat back."""
+        # Before anything is served: so whoever finds this owner in the log knows where it ran.
+        _log.info("heartbeat_begins", owner=self._owner, lease_seconds=self._lease_seconds)
         while not self._stopping:
             await self._beat(self._lease_seconds)
             if not self._stopping:
@@ -68,8 +69,6 @@ class Heartbeat:
         except Exception:  # noqa: BLE001 - whatever it is, the next beat may get through
             _log.exception("heartbeat_failed", owner=self._owner)
         else:
-            if not self._begun:
-                _log.info("heartbeat_begun", owner=self._owner, lease_seconds=lease_seconds)
-            elif self._missed:
+            if self._missed:
                 _log.info("heartbeat_noted_again", owner=self._owner)
-            self._begun, self._missed = True, False
+            self._missed = False

@@ -34,8 +34,8 @@ SERVING_SECONDS_MAX: Final = 60.0
 # cannot run as it is set up is not tried again at all.
 OWN_ENDS_MAX: Final = 5
 _LOOK_SECONDS: Final = 0.05
-# What an orchestrator says when it is first known to be alive.
-_BEGUN: Final = "heartbeat_begun"
+# What an orchestrator says before it serves.
+_WHO_IT_IS: Final = b"heartbeat_begins"
 
 HealthCheck = grpc.aio.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse]
 
@@ -89,6 +89,8 @@ class Service:
         self._command = (sys.executable, "-m", module)
         self._folder = folder
         self._log = folder / f"{name}.log"
+        # Where in it the present life begins.
+        self._log_bytes = 0
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._may_wait = may_wait
@@ -135,10 +137,10 @@ class Service:
         assert child is not None, "there is a life to take"
         self._serving.clear()
         self._struck.add(child.pid)
-        time_us = _now_us()
+        owner, time_us = self._owner(), _now_us()
         _send(child, signal.SIGKILL)
         await child.wait()
-        self.ends.append(End(how=How.KILLED, owner=self._owner(), time_us=time_us))
+        self.ends.append(End(how=How.KILLED, owner=owner, time_us=time_us))
 
     async def drain(self) -> None:
         """Sends SIGTERM and waits until this life has ended; the next begins then.
@@ -150,14 +152,14 @@ class Service:
         assert child is not None, "there is a life to end"
         self._serving.clear()
         self._told_to_end.add(child.pid)
-        time_us = _now_us()
+        owner, time_us = self._owner(), _now_us()
         _send(child, signal.SIGTERM)
         try:
             async with asyncio.timeout(SERVING_SECONDS_MAX):
                 await child.wait()
         except TimeoutError:
             raise WillNotRun(f"{self.name} does not drain:\n{self.tail()}") from None
-        self.ends.append(End(how=How.DRAINED, owner=self._owner(), time_us=time_us))
+        self.ends.append(End(how=How.DRAINED, owner=owner, time_us=time_us))
 
     def ended(self, how: How) -> int:
         """How many lives were ended so."""
@@ -217,18 +219,17 @@ class Service:
         )
 
     def _owner(self) -> str:
-        """Who the last life was in the saga log."""
-        last = ""
-        with contextlib.suppress(FileNotFoundError), self._log.open(errors="replace") as lines:
-            for line in lines:
-                if _BEGUN in line:
-                    last = line
-        return str(json.loads(last)["owner"]) if last else ""
+        """Who the present life is in the saga log, as it has said."""
+        with self._log.open("rb") as lines:
+            lines.seek(self._log_bytes)
+            said = next((line for line in lines if _WHO_IT_IS in line), None)
+        return "" if said is None else str(json.loads(said)["owner"])
 
     async def _spawn(self, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
         # From the main thread, for the kernel ties a child to the thread that made it.
         leash = [sys.executable, "-I", "-S", str(console.leash.__file__), str(os.getpid())]
         with self._log.open("ab") as sink:
+            self._log_bytes = sink.tell()
             return await asyncio.create_subprocess_exec(
                 *leash,
                 *self._command,
