@@ -25,6 +25,7 @@ from chassis import faults, postgres_engine, sqlite_engine
 from chassis.migrations import DatabaseNewer, migrate
 from chassis.server import CannotStart, CannotStartYet
 from chassis.settings import redacted
+from chassis.statements import primary_message
 from chassis.storage_files import StorageFiles, damaged
 from chassis.storage_health import Side, StorageHealth, with_health
 from chassis.storage_probe import probe
@@ -38,6 +39,15 @@ READERS: Final = 4
 # What may pass by itself: the next start may find it well.
 _PASSING: Final = frozenset(
     {Kind.FULL, Kind.LOCKED, Kind.SLOW, Kind.READ_ONLY, Kind.INPUT_OUTPUT, Kind.UNREACHABLE}
+)
+# What a server says, and what helps.
+_TO_DO: Final = (
+    ("permission denied", "; have its schema made and granted, as deploy/postgres/init.sql does"),
+    ("pg_hba.conf", "; have the server let this user in from here"),
+    ("password", "; check the user and the password in the URL"),
+    ("not permitted to log in", "; check the user in the URL"),
+    ("does not exist", "; create it, or name another one in the URL"),
+    ("connection option", "; check what the URL has behind its ?"),
 )
 # Processes that start together may both find that something has to be created first.
 _MIGRATIONS_MAX: Final = 5
@@ -252,10 +262,12 @@ def _files(path: Path, name: str) -> StorageFiles:
 
 
 def _cannot_start(database: str, error: Exception) -> CannotStart:
-    cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    told = f"{database} cannot be used: {' '.join(str(cause).split())}"
+    cause = (error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else None) or error
+    why = " ".join((primary_message(cause) or str(cause)).split())
+    to_do = next((told for part, told in _TO_DO if part in why), "")
+    told = f"{database} cannot be used: {why}{to_do}"
     return CannotStartYet(told) if kind_of(error) in _PASSING else CannotStart(told)
 
 
 def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
+    return redacted(url.render_as_string(hide_password=True))

@@ -71,6 +71,12 @@ _TEXTS: Final = (
     ("does not exist", Kind.CANNOT_OPEN),
     ("authentication failed", Kind.CANNOT_OPEN),
     ("no pg_hba.conf entry", Kind.CANNOT_OPEN),
+    ("no password supplied", Kind.CANNOT_OPEN),
+    ("not permitted to log in", Kind.CANNOT_OPEN),
+    ("does not support ssl", Kind.CANNOT_OPEN),
+    ("connection option", Kind.CANNOT_OPEN),
+    # A name may come to stand for something.
+    ("failed to resolve", Kind.UNREACHABLE),
     ("connection", Kind.UNREACHABLE),
 )
 

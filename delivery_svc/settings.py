@@ -16,7 +16,11 @@ class DeliverySettings(Settings):
         default="127.0.0.1:50054", description="Where the delivery service listens."
     )
     delivery_database_url: DatabaseUrl = Field(
-        default="sqlite:///var/delivery.db", description="The delivery database."
+        default="sqlite:///var/delivery.db",
+        description=(
+            "The delivery database: a SQLite file, or postgresql://host/database?schema=name, "
+            "which any number of replicas share."
+        ),
     )
     delivery_courier_capacity: int = Field(
         default=1_000_000,

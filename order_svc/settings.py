@@ -16,5 +16,9 @@ class OrderSettings(Settings):
         default="127.0.0.1:50052", description="Where the order service listens."
     )
     order_database_url: DatabaseUrl = Field(
-        default="sqlite:///var/order.db", description="The order database."
+        default="sqlite:///var/order.db",
+        description=(
+            "The order database: a SQLite file, or postgresql://host/database?schema=name, which "
+            "any number of replicas share."
+        ),
     )

@@ -16,11 +16,18 @@ class PaymentSettings(Settings):
         default="127.0.0.1:50053", description="Where the payment service listens."
     )
     payment_database_url: DatabaseUrl = Field(
-        default="sqlite:///var/payment.db", description="The payment database."
+        default="sqlite:///var/payment.db",
+        description=(
+            "The payment database: a SQLite file, or postgresql://host/database?schema=name, which "
+            "any number of replicas share."
+        ),
     )
     payment_gateway_database_url: DatabaseUrl = Field(
         default="sqlite:///var/gateway.db",
-        description="The ledger of the sandbox gateway, which is no part of the payment database.",
+        description=(
+            "The ledger of the sandbox gateway, which is no part of the payment database, but as "
+            "it a file or shared."
+        ),
     )
     payment_gateway_timeout_seconds: float = Field(
         default=30.0,
