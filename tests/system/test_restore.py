@@ -28,6 +28,9 @@ from tests.system.harness.requests import order
 from tests.system.harness.shop import PARTICIPANTS, PASSWORD, SCHEMAS, Shop, connection_of
 from tests.system.harness.system import System
 
+# Each starts a whole system or two, which takes its time on a machine that has other work.
+pytestmark = pytest.mark.timeout(300)
+
 UNDONE = {"order": "CANCELLED", "payment": "CANCELLED", "delivery": "CANCELLED"}
 DONE = {"order": "CONFIRMED", "payment": "CONFIRMED", "delivery": "ASSIGNED"}
 RELEASED = {"HOLD", "CAPTURE", "RELEASE"}
@@ -329,6 +332,7 @@ async def test_the_restore_drill_is_done_as_it_is_written(backups: Backups, tmp_
             **connection_of(backups.shop.server),
             "PATH": f"{ours}:{theirs}:{os.environ['PATH']}",
         },
+        patience_seconds=240,
     )
     assert drill.exit_code == 0, drill.err + drill.out
     # Newest first: what the last of the backups holds.
