@@ -1,6 +1,6 @@
 """Our three participants, as processes, keep every promise; and the sandbox needs no option."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -14,21 +14,32 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
+async def run(
+    tmp_path_factory: pytest.TempPathFactory, new_database_url: Callable[[], str]
+) -> AsyncIterator[Run]:
+    """One of each on SQLite; on PostgreSQL two, behind one target."""
     folder = tmp_path_factory.mktemp("ours")
     # The sandbox is as slow as it always is, but nobody waits for it when the service stops.
-    settings = {
-        "OMS_PAYMENT_GATEWAY_DATABASE_URL": f"sqlite:///{folder}/gateway.db",
+    shared = {
+        "OMS_PAYMENT_GATEWAY_DATABASE_URL": new_database_url(),
         "OMS_DRAIN_GRACE_SECONDS": "0.1",
     }
+    participants = []
     async with AsyncExitStack() as stack:
-        services = {kind: Service(kind, folder=folder, settings=settings) for kind in KINDS}
-        for service in services.values():
-            stack.push_async_callback(service.close)
-            await service.start()
-        yield await examine(
-            [f"{kind}={service.address}" for kind, service in services.items()], folder=folder
-        )
+        for kind in KINDS:
+            url = new_database_url()
+            settings = shared | {f"OMS_{kind.upper()}_DATABASE_URL": url}
+            addresses = []
+            for place in range(1 if url.startswith("sqlite") else 2):
+                home = folder / f"{kind}_{place}"
+                home.mkdir()
+                service = Service(kind, folder=home, settings=settings)
+                stack.push_async_callback(service.close)
+                await service.start()
+                addresses.append(service.address)
+            several = "ipv4:" if len(addresses) > 1 else ""
+            participants.append(f"{kind}={several}{','.join(addresses)}")
+        yield await examine(participants, folder=folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
