@@ -6,11 +6,10 @@ left out, so an append that commits between two statements is simply not seen ye
 This module must never write.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, tuple_
+from sqlalchemy import Column, Connection, Select, bindparam, select, tuple_
 
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.codec import stored_process
@@ -43,7 +42,8 @@ _ROWS_BY_KEY = ROWS.where(PROCESSES.c.business_key.in_(bindparam("keys", expandi
 _OWNED = select(PROCESSES.c.process_id, PROCESSES.c.epoch).where(
     PROCESSES.c.due_time_us.is_not(None), PROCESSES.c.owner == bindparam("owner")
 )
-_NEWEST_FIRST = (PROCESSES.c.create_time_us.desc(), PROCESSES.c.process_id.desc())
+_KEY = (PROCESSES.c.create_time_us, PROCESSES.c.process_id)
+"""What lists are ordered by, the greatest first."""
 
 _EVENTS_OF_ONE = (
     select(EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body)
@@ -124,26 +124,53 @@ def page(connection: Connection, query: ListQuery) -> tuple[StoredProcess, ...]:
     Asked for some phases, it asks for the newest of each and merges: each of these reads stops
     after the limit, where one read over all of them would walk past every process in another phase.
     """
-    statement = ROWS.where(*_conditions(query)).order_by(*_NEWEST_FIRST).limit(query.limit)
     if not query.phases:
+        along = PROCESSES.c.subject if query.subject else None
+        statement = _newest(query, along, query.subject)
         return with_events(connection, list(select_rows(connection, statement)))
-    found = chain.from_iterable(
-        select_rows(connection, statement.where(PROCESSES.c.phase == phase.value))
-        for phase in sorted(query.phases)
-    )
+    found: list[ProcessRow] = []
+    for phase in sorted(query.phases):
+        if query.subject:
+            # Which of the two is rarer only the database can tell.
+            statement = _newest(query).where(
+                PROCESSES.c.subject == query.subject, PROCESSES.c.phase == phase.value
+            )
+        else:
+            statement = _newest(query, PROCESSES.c.phase, phase.value)
+        found.extend(select_rows(connection, statement))
     newest = sorted(found, key=lambda row: (row.create_time_us, row.process_id), reverse=True)
     return with_events(connection, newest[: query.limit])
 
 
-def _conditions(query: ListQuery) -> Iterable[ColumnElement[bool]]:
-    if query.before is not None:
-        yield tuple_(PROCESSES.c.create_time_us, PROCESSES.c.process_id) < query.before
-    if query.subject:
-        yield PROCESSES.c.subject == query.subject
-    if query.create_time_after_us is not None:
-        yield PROCESSES.c.create_time_us >= query.create_time_after_us
-    if query.create_time_before_us is not None:
-        yield PROCESSES.c.create_time_us < query.create_time_before_us
+def _newest(query: ListQuery, along: Column[str] | None = None, value: str = "") -> Select[Any]:
+    """The newest that a query lets through, of those whose column `along` has that value.
+
+    The order begins with that column, and the column is enclosed from both sides, not compared: so
+    only the index that begins with it gives that order. Compared, it would be no part of the order,
+    and the index by time would give it, too: past every process of another value, for as long as
+    statistics, or a plan made once for all values, promise one of the right value soon.
+    """
+    columns = (*(() if along is None else (along,)), *_KEY)
+    first = () if along is None else (value,)
+    statement = ROWS
+    after_us, before_us = query.create_time_after_us, query.create_time_before_us
+    if after_us is not None:
+        statement = statement.where(_row(columns[:-1]) >= _row((*first, after_us)))
+    elif along is not None:
+        statement = statement.where(along >= value)
+    # One bound from above is enough: the narrower one.
+    if query.before is not None and (before_us is None or query.before[0] < before_us):
+        statement = statement.where(_row(columns) < _row((*first, *query.before)))
+    elif before_us is not None:
+        statement = statement.where(_row(columns[:-1]) < _row((*first, before_us)))
+    elif along is not None:
+        statement = statement.where(along <= value)
+    return statement.order_by(*(column.desc() for column in columns)).limit(query.limit)
+
+
+def _row(parts: Sequence[Any]) -> Any:  # noqa: ANN401 - a column, a value, or a row of either
+    """What is compared as a whole, the first part first."""
+    return tuple_(*parts) if len(parts) > 1 else parts[0]
 
 
 def _texts_of_many(
