@@ -217,7 +217,7 @@ class MemorySagaLog:
             phase=append.phase,
             revision=revision,
             owner=None if append.release or append.phase.at_rest else row.owner,
-            due_time_us=append.due_time_us,
+            due_time_us=_due_time_us(append, row),
             update_time_us=append.time_us,
             end_time_us=append.time_us if append.phase.settled else None,
         )
@@ -337,6 +337,13 @@ class MemoryRetirement:
             retired = self._retired.get(process_id)
             if retired is not None and retired.purge_due_us is not None:
                 self._retired[process_id] = replace(retired, purge_due_us=due_us)
+def _due_time_us(append: Append, row: ProcessRow) -> int | None:
+    """When a process is due after an append; as before, while it is run on at once."""
+    if append.release or append.phase.at_rest or row.owner is None or row.due_time_us is None:
+        return append.due_time_us
+    assert append.due_time_us is not None, "what goes on is due some time"
+    run_on = max(row.due_time_us, append.due_time_us) <= append.time_us
+    return row.due_time_us if run_on else append.due_time_us
 
 
 def _lets_through(query: ListQuery, row: ProcessRow) -> bool:

@@ -85,7 +85,8 @@ class Append:
     """The epoch that is to be proved. None: by sequence alone, by somebody who is not the owner."""
     phase: Phase
     due_time_us: int | None
-    """None exactly if the phase is at rest."""
+    """None exactly if the phase is at rest. While somebody runs the process and it was due before,
+    a time that has come already changes nothing: it stays due since when it was."""
     release: bool = False
     """Give the process back. At rest it has no owner anyway."""
     time_us: int

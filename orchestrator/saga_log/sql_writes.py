@@ -19,12 +19,14 @@ from typing import TypeVar
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    and_,
     bindparam,
     case,
     delete,
     func,
     insert,
     literal_column,
+    not_,
     update,
 )
 from sqlalchemy.engine import Dialect
@@ -101,6 +103,16 @@ APPEND_GUARDS: tuple[ColumnElement[bool], ...] = (
 )
 """What holds of a row that an append may move on. Part of the statement that writes."""
 
+_DISOWNED = bindparam("disown") == literal_column("1")
+_IS_RUN_ON: tuple[ColumnElement[bool], ...] = (
+    not_(_DISOWNED),
+    PROCESSES.c.owner.is_not(None),
+    PROCESSES.c.due_time_us <= bindparam("to_update_time_us"),
+    bindparam("to_due_time_us") <= bindparam("to_update_time_us"),
+)
+"""It was due, and is still due, and somebody runs it: then when it was due stays as it is. So no
+index has to be told of the step, and its old entries heap up in none."""
+
 
 class LogWriter:
     """Applies commands to the log's tables."""
@@ -122,10 +134,11 @@ class LogWriter:
             .values(
                 phase=bindparam("to_phase"),
                 revision=bindparam("to_revision"),
-                owner=case(
-                    (bindparam("disown") == literal_column("1"), None), else_=PROCESSES.c.owner
+                owner=case((_DISOWNED, None), else_=PROCESSES.c.owner),
+                due_time_us=case(
+                    (and_(*_IS_RUN_ON), PROCESSES.c.due_time_us),
+                    else_=bindparam("to_due_time_us"),
                 ),
-                due_time_us=bindparam("to_due_time_us"),
                 update_time_us=bindparam("to_update_time_us"),
                 end_time_us=bindparam("to_end_time_us"),
             ),

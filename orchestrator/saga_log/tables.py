@@ -18,7 +18,8 @@ that it runs on.
   epoch: that is the fence which keeps out one that was taken for dead;
 - when it must be looked at again: `due_time_us`. It is set on every process that is neither settled
   nor parked, so that none is forgotten. A partial index holds only those: the finished millions
-  cost the search for work nothing.
+  cost the search for work nothing. While a process is run from one step to the next it stays as it
+  was: the steps then change nothing that is in an index.
 
 `replicas` says who is alive, where many orchestrators share the log: one row each, renewed well
 before `expire_time_us`. Its times are the database's own, so the clocks of the replicas do not

@@ -93,11 +93,20 @@ async def test_an_append_moves_the_row_and_the_history_on(log: SagaLog) -> None:
     assert (STARTED, BEGAN, ENDED, BEGAN_NEXT) == process.events
     row = process.row
     assert (4, Phase.RUNNING, ME, 1) == (row.revision, row.phase, row.owner, row.epoch)
-    assert (T0 + SECOND, T0, T0 + SECOND) == (
-        row.due_time_us,
-        row.create_time_us,
-        row.update_time_us,
-    )
+    assert (T0, T0 + SECOND) == (row.create_time_us, row.update_time_us)
+
+
+async def test_what_is_run_from_step_to_step_stays_due_since_it_was(log: SagaLog) -> None:
+    await log.create(new())
+    await log.append(append(ENDED, due_time_us=T0 + SECOND))
+    assert T0 == (await stored(log)).row.due_time_us
+    await log.append(append(BEGAN_NEXT, follows=3, due_time_us=T0 + 9 * SECOND))
+    assert T0 + 9 * SECOND == (await stored(log)).row.due_time_us
+    late = T0 + 20 * SECOND
+    await log.append(append(ENDED, follows=4, due_time_us=late, time_us=late))
+    assert T0 + 9 * SECOND == (await stored(log)).row.due_time_us
+    await log.append(append(ENDED, follows=5, release=True, due_time_us=T0 + SECOND))
+    assert T0 + SECOND == (await stored(log)).row.due_time_us
 
 
 async def test_an_append_that_follows_an_old_revision_is_stale(log: SagaLog) -> None:
