@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test proto docs lock format lint verify chaos chaos-replicas rolling explore simulate bugs clean
+.PHONY: help setup demo run test proto docs lock format lint verify chaos chaos-replicas rolling explore simulate bugs bench-history clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -117,6 +117,11 @@ ROUNDS ?= 2
 
 rolling: $(READY) ## these drained and restarted one after the other under load: every order is placed once: ORDERS=5000 ROUNDS=2
 	@$(BIN)/python -m bench.chaos $(MANY) --rolling $(ROUNDS) --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
+
+PROCESSES ?= 1000000
+
+bench-history: $(READY) ## what a log with a million settled processes costs, in pages: PROCESSES=100000
+	@$(BIN)/python -m bench.history --processes $(PROCESSES)
 
 .PHONY: proto-into
 proto-into: $(READY)

@@ -13,9 +13,10 @@ import psycopg
 
 from bench.history.touches import Touches
 
-LUCK: Final = 0.1
+LUCK: Final = 0.25
 LUCK_PAGES: Final = 4
-"""Rows lie on a page more or a page less. That is a tenth, or a few pages."""
+"""Rows lie on a page more or a page less, and a new one finds room here or there. That is a
+quarter, or a few pages; what grows with the history grows as many times as that is longer."""
 
 # What is looked for goes down the index and finds nothing, neither there nor in the table.
 _NOTHING: Final[Mapping[str, tuple[str, str]]] = {

@@ -88,7 +88,7 @@ def fill(
         *_live(live, first=live.parked + settled, now_us=now_us),
     )
     for place in places:
-        _make(connection, place, begin_us=begin_us, settled=settled)
+        _make(connection, place, begin_us=begin_us, settled_until=live.parked + settled)
         if place.count == CHUNK:
             say(f"{place.first - live.parked + CHUNK:,} of {settled:,} processes")
     for owner in ALIVE:
@@ -149,7 +149,7 @@ def _hold(connection: psycopg.Connection[Any], every: Iterable[Shape]) -> None:
 
 
 def _make(
-    connection: psycopg.Connection[Any], place: Place, *, begin_us: int, settled: int
+    connection: psycopg.Connection[Any], place: Place, *, begin_us: int, settled_until: int
 ) -> None:
     words = {
         "first": place.first,
@@ -159,7 +159,8 @@ def _make(
         "owner": place.owner,
         "due": place.due.format(begin=begin_us),
         "big": BIG,
-        "customers": max(1, settled // 50),
+        "settled_until": settled_until,
+        "customers": max(1, settled_until // 50),
         "together": TOGETHER,
         "patience": shapes.PATIENCE_US,
         "suffix_mark": shapes.SUFFIX,
@@ -178,7 +179,7 @@ WITH numbered AS (
            {begin} + i * 1000000 AS begun,
            lpad(to_hex(({begin} + i * 1000000) / 1000), 12, '0') || substr(md5(i::text), 1, 14)
                AS suffix,
-           CASE WHEN i % 5 < 3 THEN '{big}'
+           CASE WHEN i % 5 < 3 OR {settled_until} <= i THEN '{big}'
                 ELSE 'cus_' || ((i / 5 * 7919) % {customers})
            END AS subject,
            {shape} AS shape

@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy.engine import make_url
 
 from bench.history.allowance import Line, compare, depths
-from bench.history.deeds import Where, look_at_all
+from bench.history.deeds import PAGE, Where, look_at_all
 from bench.history.fill import fill
 from bench.history.touches import Explainer, Plans, Touches
 from bench.postgres import PostgresServer
@@ -34,11 +34,12 @@ async def make(
     *,
     settled: int,
     analyze: bool = True,
+    name: str = "",
     say: Callable[[str], None] = lambda _: None,
 ) -> History:
     """A log with that many settled processes. Without `analyze` the server knows nothing of it."""
     where = Where(
-        url=server.create_database(f"history_{settled}_{analyze}".lower()),
+        url=server.create_database(name or f"history_{settled}"),
         schema="oms",
         now_us=SystemClock().now_us(),
     )
@@ -51,8 +52,15 @@ async def make(
         return History(where=where, depths=depths(connection))
 
 
-async def look(server: PostgresServer, history: History, plans: Plans) -> Mapping[str, Touches]:
-    """What each deed touches, on a copy that is gone afterwards."""
+async def look(
+    server: PostgresServer,
+    history: History,
+    plans: Plans,
+    *,
+    page_size: int = PAGE,
+    without: str = "",
+) -> Mapping[str, Touches]:
+    """What each deed touches, on a copy that is gone afterwards; there, `without` an index."""
     database = make_url(history.where.url).database
     assert database is not None, "it has one of its own"
     copied = f"{database}_{plans}"
@@ -64,18 +72,21 @@ async def look(server: PostgresServer, history: History, plans: Plans) -> Mappin
         )
         try:
             where = replace(history.where, url=server.url(copied))
-            return await look_at_all(where, Explainer(plans))
+            if without:
+                with where.connect() as altered:
+                    altered.execute(SQL("DROP INDEX {}").format(Identifier(without)))
+            return await look_at_all(where, Explainer(plans), page_size=page_size)
         finally:
             connection.execute(SQL("DROP DATABASE {}").format(Identifier(copied)))
 
 
 async def look_at_both(
-    server: PostgresServer, short: History, long: History, plans: Plans
+    server: PostgresServer, short: History, long: History, plans: Plans, *, page_size: int = PAGE
 ) -> list[Line]:
     """Each deed on both histories."""
     return compare(
-        await look(server, short, plans),
-        await look(server, long, plans),
+        await look(server, short, plans, page_size=page_size),
+        await look(server, long, plans, page_size=page_size),
         depths_short=short.depths,
         depths_long=long.depths,
     )

@@ -62,6 +62,10 @@ def in_place(where: Where) -> float:
     return share
 
 
+IN_PLACE_MIN: Final = 0.7
+"""Five of six changes can be; the sixth settles the process."""
+
+
 def grew(claims: Mapping[str, Touches]) -> bool:
     """Whether a claim had to walk past what is over."""
     before, after, _ = (touches.pages for touches in claims.values())

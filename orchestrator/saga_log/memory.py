@@ -337,6 +337,8 @@ class MemoryRetirement:
             retired = self._retired.get(process_id)
             if retired is not None and retired.purge_due_us is not None:
                 self._retired[process_id] = replace(retired, purge_due_us=due_us)
+
+
 def _due_time_us(append: Append, row: ProcessRow) -> int | None:
     """When a process is due after an append; as before, while it is run on at once."""
     if append.release or append.phase.at_rest or row.owner is None or row.due_time_us is None:

@@ -130,13 +130,13 @@ def page(connection: Connection, query: ListQuery) -> tuple[StoredProcess, ...]:
         return with_events(connection, list(select_rows(connection, statement)))
     found: list[ProcessRow] = []
     for phase in sorted(query.phases):
-        statement = _newest(query, PROCESSES.c.phase, phase.value)
-        if query.subject and phase.settled:
-            # Most are settled, so the subject has fewer. The empty text keeps the other index out.
-            statement = _newest(query, PROCESSES.c.subject, query.subject)
-            statement = statement.where(PROCESSES.c.phase.concat("") == phase.value)
-        elif query.subject:
-            statement = statement.where(PROCESSES.c.subject.concat("") == query.subject)
+        if query.subject:
+            # Which of the two is rarer only the database can tell.
+            statement = _newest(query).where(
+                PROCESSES.c.subject == query.subject, PROCESSES.c.phase == phase.value
+            )
+        else:
+            statement = _newest(query, PROCESSES.c.phase, phase.value)
         found.extend(select_rows(connection, statement))
     newest = sorted(found, key=lambda row: (row.create_time_us, row.process_id), reverse=True)
     return with_events(connection, newest[: query.limit])
