@@ -12,7 +12,7 @@ from chassis.sentinel import serve_guarded
 from chassis.server import Server, run
 from chassis.settings import load
 from chassis.telemetry import configure
-from orchestrator.assembly import Orchestrator, Sharing
+from orchestrator.assembly import Keeping, Orchestrator, Sharing
 from orchestrator.order_process import ORDER_PROCESSES
 from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import SERVICE as DELIVERY_SERVICE
@@ -21,6 +21,7 @@ from orchestrator.participants.order import SERVICE as ORDER_SERVICE
 from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import SERVICE as PAYMENT_SERVICE
 from orchestrator.participants.payment import PaymentParticipant
+from orchestrator.participants.purgers import open_purgers
 from orchestrator.saga.definition import Versions
 from orchestrator.saga_log.sql import SqlSagaLog, is_shared
 from orchestrator.settings import OrchestratorSettings
@@ -44,6 +45,7 @@ async def main(settings: OrchestratorSettings, *, versions: Versions = ORDER_PRO
         ]
         outstanding_max = settings.outstanding_max
         order, payment, delivery = channels
+        terms = settings.terms()
         clock = SystemClock()
         orchestrator = Orchestrator(
             log=log,
@@ -63,6 +65,9 @@ async def main(settings: OrchestratorSettings, *, versions: Versions = ORDER_PRO
             sharing=Sharing(log=log, lease_seconds=settings.lease_seconds)
             if is_shared(url)
             else None,
+            keeping=None
+            if terms is None
+            else Keeping(terms=terms, purgers=open_purgers(order, payment, delivery)),
             versions=versions,
         )
         server = Server(

@@ -28,7 +28,8 @@ from orchestrator.requests import Asked, ParkedFilter, Seen
 from orchestrator.saga.events import ResolvedByHand, RetryRequested
 from orchestrator.saga.evolve import replay
 from orchestrator.saga.state import Parking, Phase, SagaState
-from orchestrator.saga_log.protocol import ListQuery, ProcessRow, SagaLog, Stale
+from orchestrator.saga_log.protocol import ListQuery, ProcessRow, Stale
+from orchestrator.saga_log.retirement import RetiringLog
 
 SERVICE: Final = "oms.orchestrator.v1.OrderProcessAdminService"
 
@@ -43,7 +44,7 @@ class OrderProcessAdminServicer(
 ):
     """Answers the RPCs of oms.orchestrator.v1.OrderProcessAdminService."""
 
-    def __init__(self, *, log: SagaLog, interventions: Interventions, audits: Audits) -> None:
+    def __init__(self, *, log: RetiringLog, interventions: Interventions, audits: Audits) -> None:
         self._log = log
         self._interventions = interventions
         self._audits = audits
@@ -127,6 +128,8 @@ class OrderProcessAdminServicer(
         """The process that was seen, if it is still as it was seen, and parked."""
         stored = await self._log.load(seen.process_id)
         if stored is None:
+            if await self._log.retirement.find([seen.process_id]):
+                raise faults.Rejected("NOT_PARKED", "the process was settled long ago")
             raise faults.NotFound("PROCESS_NOT_FOUND", "there is no such process")
         if stored.row.revision != seen.revision:
             raise _moved_on()

@@ -5,7 +5,7 @@ then nothing of it runs any more. This module must never open or close what it w
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -28,9 +28,10 @@ from orchestrator.interventions import Interventions
 from orchestrator.order_process import ORDER_PROCESSES
 from orchestrator.recovery import LOOK_SECONDS, Recovery
 from orchestrator.resting import RestingLog
+from orchestrator.retention import Purger, Retention, Terms
 from orchestrator.runner import RESIDENT_WAIT_SECONDS, Runner
 from orchestrator.saga.definition import Policy, Versions
-from orchestrator.saga_log.protocol import SagaLog
+from orchestrator.saga_log.retirement import Retirement, RetiringLog
 from orchestrator.servicer import OrderProcessServicer
 from orchestrator.strays import Possessions, Strays
 
@@ -60,6 +61,18 @@ class Sharing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What is different where settled processes are not kept for ever."""
+
+    terms: Terms
+    purgers: Sequence[Purger]
+
+    def retention(self, retirement: Retirement, clock: Clock) -> Retention:
+        """Of an orchestrator that takes leave of processes."""
+        return Retention(retirement=retirement, purgers=self.purgers, terms=self.terms, clock=clock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How soon it is seen what others did."""
 
@@ -77,10 +90,15 @@ SHARING: Final = Pace(resident_wait_seconds=5.0, look_seconds=0.25)
 class Orchestrator:
     """Runs order processes, and serves those who ask about them."""
 
+    # What runs from the start to the drain.
+    _recovering: asyncio.Task[None] | None = None
+    _beating: asyncio.Task[None] | None = None
+    _retaining: asyncio.Task[None] | None = None
+
     def __init__(
         self,
         *,
-        log: SagaLog,
+        log: RetiringLog,
         actions: Mapping[str, Action],
         books: Books,
         clock: Clock,
@@ -91,17 +109,18 @@ class Orchestrator:
         return_window_seconds: float,
         in_flight_max: int,
         sharing: Sharing | None = None,
+        keeping: Keeping | None = None,
         versions: Versions = ORDER_PROCESSES,
     ) -> None:
         """`actions` are the participants' by their names, `random` draws evenly from 0 to 1.
 
-        `books` is what the participants keep, for the audit. Without `sharing` the log is this
-        orchestrator's alone. `versions` are those of the order process that it runs.
+        `books` is for the audit. Without `sharing` the log is this orchestrator's alone, without
+        `keeping` everything is kept for ever. `versions` are those that it runs.
         """
         feed, rests = Feed(), Feed()
         pace = ALONE if sharing is None else SHARING
-        patience_seconds = policy.attempt_timeout_seconds
-        audit = Audit(log=log, books=books, clock=clock, attempt_timeout_seconds=patience_seconds)
+        patience = policy.attempt_timeout_seconds
+        audit = Audit(log=log, books=books, clock=clock, attempt_timeout_seconds=patience)
         self._audits = Audits(audit, clock)
         versions = versions.patient(policy)
         owner = ids.draw(OWNER_PREFIX)
@@ -144,8 +163,7 @@ class Orchestrator:
         self._admin_servicer = OrderProcessAdminServicer(
             log=log, interventions=self._interventions, audits=self._audits
         )
-        self._recovering: asyncio.Task[None] | None = None
-        self._beating: asyncio.Task[None] | None = None
+        self._retention = None if keeping is None else keeping.retention(log.retirement, clock)
         self._straying: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -156,6 +174,8 @@ class Orchestrator:
         if self._strays is not None:
             self._straying = asyncio.create_task(self._strays.run())
         self._recovering = asyncio.create_task(self.recovery.run())
+        if self._retention is not None:
+            self._retaining = asyncio.create_task(self._retention.run())
 
     def hosted(self) -> list[Hosted]:
         """The services, for a server."""
@@ -187,6 +207,10 @@ class Orchestrator:
         """
         self._servicer.drain()
         self._audits.drain()
+        if self._retaining is not None:
+            # Wherever it is just now, it is gone on with later.
+            self._retaining.cancel()
+            await asyncio.wait((self._retaining,))
         if self._recovering is not None:
             self.recovery.stop()
             # Waited for, not awaited: a drain that is broken off does not break it off as well.

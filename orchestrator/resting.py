@@ -13,9 +13,9 @@ from orchestrator.saga_log.protocol import (
     ListQuery,
     NewProcess,
     ProcessRow,
-    SagaLog,
     StoredProcess,
 )
+from orchestrator.saga_log.retirement import Retirement, RetiringLog
 
 
 class RestingLog:
@@ -25,7 +25,7 @@ class RestingLog:
     woken by the others, nor read the log each time.
     """
 
-    def __init__(self, log: SagaLog, rests: Feed) -> None:
+    def __init__(self, log: RetiringLog, rests: Feed) -> None:
         self._log = log
         self._rests = rests
 
@@ -66,6 +66,11 @@ class RestingLog:
     async def list(self, query: ListQuery) -> builtins.tuple[StoredProcess, ...]:
         """As the log does."""
         return await self._log.list(query)
+
+    @property
+    def retirement(self) -> Retirement:
+        """As the log's."""
+        return self._log.retirement
 
     async def close(self) -> None:
         """As the log does."""

@@ -16,6 +16,7 @@ from chassis import faults
 from chassis.clock import Clock
 from chassis.ids import IdSource
 from chassis.validation import INT64_MAX
+from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.orchestrator.v1 import order_process_service_pb2_grpc
 from orchestrator import requests, views
@@ -30,7 +31,8 @@ from orchestrator.saga.events import CancelRequested
 from orchestrator.saga.evolve import evolve, replay
 from orchestrator.saga.retry import microseconds
 from orchestrator.saga.state import Phase, SagaState
-from orchestrator.saga_log.protocol import ListQuery, ProcessRow, SagaLog, Stale, StoredProcess
+from orchestrator.saga_log.protocol import ListQuery, ProcessRow, Stale, StoredProcess
+from orchestrator.saga_log.retirement import RetiredProcess, RetiringLog
 
 SERVICE: Final = "oms.orchestrator.v1.OrderProcessService"
 
@@ -59,7 +61,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
     def __init__(
         self,
         *,
-        log: SagaLog,
+        log: RetiringLog,
         runner: Runner,
         interventions: Interventions,
         feed: Feed,
@@ -107,8 +109,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
             with self._rests.subscribe(row.process_id) as rest:
                 if not await self._is_at_rest(row.process_id):
                     await self._rested(row.process_id, rest, until=answer_at)
-        stored = await self._load(row.process_id)
-        return pb.StartOrderProcessResponse(process=views.stored_message(stored))
+        return pb.StartOrderProcessResponse(process=await self._shown(row.process_id))
 
     async def GetOrderProcess(  # noqa: N802 - the contract names it
         self, request: pb.GetOrderProcessRequest, _context: Context
@@ -125,8 +126,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
                 process_id = process_id_of(order_id)
         if process_id is None:
             raise _not_found()
-        stored = await self._load(process_id)
-        return pb.GetOrderProcessResponse(process=views.stored_message(stored))
+        return pb.GetOrderProcessResponse(process=await self._shown(process_id))
 
     async def ListOrderProcesses(  # noqa: N802 - the contract names it
         self, request: pb.ListOrderProcessesRequest, _context: Context
@@ -165,9 +165,17 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         seen = requests.watch(request)
         bind_contextvars(process_id=seen.process_id)
         with self._feed.subscribe(seen.process_id) as news:
-            stored = await self._load(seen.process_id)
             state: SagaState | None = None
             while True:
+                after = 0 if state is None else state.revision
+                stored = await self._log.load(seen.process_id, after=after)
+                if stored is None:
+                    row = (await self._retired(seen.process_id)).row
+                    if row.revision > seen.revision:
+                        yield pb.WatchOrderProcessResponse(
+                            event=views.last_event_message(row), process=views.row_message(row)
+                        )
+                    return
                 if stored.unreadable:
                     raise faults.Defect("HISTORY_UNREADABLE", stored.unreadable)
                 for event in stored.events:
@@ -183,7 +191,6 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
                 if self._draining:
                     raise _draining()
                 await _noticed(news, WATCH_LOOK_SECONDS)
-                stored = await self._load(seen.process_id, after=state.revision)
 
     async def CancelOrderProcess(  # noqa: N802 - the contract names it
         self, request: pb.CancelOrderProcessRequest, _context: Context
@@ -192,7 +199,12 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         process_id, reason = requests.cancel(request)
         bind_contextvars(process_id=process_id)
         for _ in range(CANCEL_TRIES_MAX):
-            stored = await self._load(process_id)
+            stored = await self._log.load(process_id)
+            if stored is None:
+                row = (await self._retired(process_id)).row
+                if row.phase is Phase.COMPLETED:
+                    raise _return_window_closed()
+                return pb.CancelOrderProcessResponse(process=views.row_message(row))
             if stored.unreadable:
                 raise faults.Defect("HISTORY_UNREADABLE", stored.unreadable)
             state = replay(stored.events)
@@ -252,14 +264,28 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
                 return
 
     async def _is_at_rest(self, process_id: str) -> bool:
-        stored = await self._load(process_id, after=INT64_MAX)
+        stored = await self._log.load(process_id, after=INT64_MAX)
+        if stored is None:
+            return (await self._retired(process_id)).phase.at_rest
         return stored.row.phase.at_rest
 
-    async def _load(self, process_id: str, *, after: int = 0) -> StoredProcess:
-        stored = await self._log.load(process_id, after=after)
-        if stored is None:
+    async def _shown(self, process_id: str) -> process_pb.OrderProcess:
+        """A process as it is now."""
+        stored: StoredProcess | None = await self._log.load(process_id)
+        if stored is not None:
+            return views.stored_message(stored)
+        return views.row_message((await self._retired(process_id)).row)
+
+    async def _retired(self, process_id: str) -> RetiredProcess:
+        """A process that is not in the log. It leaves it to be retired: so this is asked second.
+
+        Raises:
+            faults.NotFound: Nor is it retired, or it is forgotten by now.
+        """
+        retired = (await self._log.retirement.find([process_id])).get(process_id)
+        if retired is None:
             raise _not_found()
-        return stored
+        return retired
 
     def _to_be_cancelled(self, state: SagaState) -> bool:
         """Whether a wish to cancel it still has to be stored."""
@@ -275,9 +301,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
             case Phase.COMPLETED:
                 assert state.end_time_us is not None, "what is settled has an end"
                 if self._clock.now_us() - state.end_time_us > self._return_window_us:
-                    raise faults.Rejected(
-                        "RETURN_WINDOW_CLOSED", "the process was completed too long ago"
-                    )
+                    raise _return_window_closed()
                 return True
             case _:
                 assert_never(state.phase)
@@ -304,6 +328,10 @@ async def _noticed(subscription: Subscription, seconds: float) -> bool:
 
 def _not_found() -> faults.NotFound:
     return faults.NotFound("PROCESS_NOT_FOUND", "there is no such process")
+
+
+def _return_window_closed() -> faults.Rejected:
+    return faults.Rejected("RETURN_WINDOW_CLOSED", "the process was completed too long ago")
 
 
 def _draining() -> faults.Unavailable:

@@ -5,14 +5,18 @@ worked with: the shortest longest pause is longer than the longest shortest one.
 read anywhere but where the service is wired.
 """
 
-from pydantic import Field
+from typing import Final
+
+from pydantic import Field, ValidationInfo, field_validator
 
 from chassis.settings import DatabaseUrl, Listen, Settings, Target
+from orchestrator.retention import Terms
 from orchestrator.saga.definition import Policy
 from orchestrator.saga.retry import RetryPolicy
 
 _DAY_SECONDS = 86_400.0
 _YEAR_SECONDS = 366 * _DAY_SECONDS
+_KEPT_SECONDS_MAX: Final = 100 * _YEAR_SECONDS
 
 
 class OrchestratorSettings(Settings):
@@ -107,6 +111,56 @@ class OrchestratorSettings(Settings):
         allow_inf_nan=False,
         description="How long after it was COMPLETED a process can still be cancelled.",
     )
+
+    retention_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=_KEPT_SECONDS_MAX,
+        allow_inf_nan=False,
+        description="How long a settled process is kept, with its order, payment and delivery; "
+        "0 is for ever.",
+    )
+    request_id_retention_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=_KEPT_SECONDS_MAX,
+        allow_inf_nan=False,
+        description="How long the request id and the end of a process are kept; 0 is for ever.",
+    )
+
+    @field_validator("retention_seconds")
+    @classmethod
+    def _outlasts_every_return(cls, seconds: float, info: ValidationInfo) -> float:
+        window = info.data.get("return_window_seconds", 0.0)
+        horizon = info.data.get("compensation_horizon_seconds", 0.0)
+        if seconds and seconds <= window + horizon:
+            raise ValueError(
+                f"must be more than the return window and the compensation horizon together, "
+                f"{window + horizon:g}, so that what can still be returned can still be undone; "
+                f"0 keeps everything for ever"
+            )
+        return seconds
+
+    @field_validator("request_id_retention_seconds")
+    @classmethod
+    def _outlasts_the_process(cls, seconds: float, info: ValidationInfo) -> float:
+        kept = info.data.get("retention_seconds", 0.0)
+        if seconds and not kept:
+            raise ValueError("needs OMS_RETENTION_SECONDS: without it every process is kept")
+        if seconds and seconds < kept:
+            raise ValueError(
+                f"must be at least OMS_RETENTION_SECONDS, {kept:g}; 0 keeps request ids for ever"
+            )
+        return seconds
+
+    def terms(self) -> Terms | None:
+        """For how long settled processes are kept. None: for ever."""
+        if not self.retention_seconds:
+            return None
+        return Terms(
+            settled_seconds=self.retention_seconds,
+            request_id_seconds=self.request_id_retention_seconds,
+        )
 
     def policy(self) -> Policy:
         """How patient the order process is."""

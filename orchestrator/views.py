@@ -103,8 +103,8 @@ def process_message(row: ProcessRow, state: SagaState) -> pb.OrderProcess:
     return message
 
 
-def unreadable_message(row: ProcessRow) -> pb.OrderProcess:
-    """A process of which only the row can be shown."""
+def row_message(row: ProcessRow) -> pb.OrderProcess:
+    """A process of which only the row can be shown: its history cannot be read, or is gone."""
     message = pb.OrderProcess(
         process_id=row.process_id,
         request_id=row.business_key,
@@ -125,8 +125,23 @@ def unreadable_message(row: ProcessRow) -> pb.OrderProcess:
 def stored_message(stored: StoredProcess) -> pb.OrderProcess:
     """A process, as much of it as can be read. Its whole history must be there."""
     if stored.unreadable:
-        return unreadable_message(stored.row)
+        return row_message(stored.row)
     return process_message(stored.row, replay(stored.events))
+
+
+def last_event_message(row: ProcessRow) -> pb.OrderProcessEvent:
+    """The event that a settled process ended with, whether its history is still there or not."""
+    assert row.end_time_us is not None, "what is settled has an end"
+    completed = row.phase is Phase.COMPLETED
+    return pb.OrderProcessEvent(
+        revision=row.revision,
+        event_time=to_timestamp(row.end_time_us),
+        kind=(
+            pb.ORDER_PROCESS_EVENT_KIND_COMPLETED
+            if completed
+            else pb.ORDER_PROCESS_EVENT_KIND_CANCELLED
+        ),
+    )
 
 
 def event_message(  # noqa: C901 - flat: one case for each kind

@@ -17,9 +17,16 @@ again, alone, before it is reported:
   what it cannot mend itself: an amount, which no call ever changes, and an entity that it has
   cancelled, to which it never comes back. One whose entities keep moving is left to the next audit.
 
-  Of an entity without a process: the entity, then the process, then the entity again. The process
-  is in the log, durably, before its first call leaves, and nothing is ever deleted from the log. So
-  where the entity was seen first, and then no process, there was none when it was created.
+  Of an entity without a process: the entity, then the process, then the retired processes, then the
+  entity again. The process is in the log, durably, before its first call leaves; it leaves the log
+  only to be retired, in one transaction, and is forgotten only once its entities are gone. So where
+  the entity was seen first, and then no process in either place, and then the entity still, there
+  was none when it was created.
+
+Of a process that is retired only its end is known, and its entities are being deleted: one that is
+gone says nothing, one that is there is compared with that end. Nothing is deleted before the
+process is retired. So where a process was read in the log, what was not there *before* that was not
+deleted by retention, and is missing in truth.
 
 An entity that was created in another window than its process is compared in the process's window,
 where Get finds it. So each case is looked at once, and only what belongs to no process is reported

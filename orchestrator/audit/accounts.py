@@ -21,6 +21,7 @@ from orchestrator.placed_order import Money
 from orchestrator.saga.evolve import IllegalMove, replay
 from orchestrator.saga.state import ActionStatus, Phase, SagaState
 from orchestrator.saga_log.protocol import StoredProcess
+from orchestrator.saga_log.retirement import RetiredProcess
 
 
 class EntityKind(StrEnum):
@@ -100,6 +101,8 @@ class Process:
     parked_time_us: int | None
     unreadable: str
     """Why the history cannot be read: then only the row is known. Empty: it can."""
+    retired: bool = False
+    """Whether it was settled so long ago that what belongs to it is being deleted, or is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +150,27 @@ def process_of(stored: StoredProcess) -> Process:
         parked_reason="" if parking is None else parking.reason or parking.code_name,
         parked_time_us=None if parking is None else parking.time_us,
         unreadable=unreadable,
+    )
+
+
+def process_of_retired(retired: RetiredProcess) -> Process:
+    """The log's account of a process whose history is gone: how it ended, and by whose hand."""
+    return Process(
+        process_id=retired.process_id,
+        phase=retired.phase,
+        total=None,
+        cancelled=frozenset(),
+        by_hand=frozenset(kind for kind, undo in UNDOS.items() if undo in retired.by_hand),
+        create_time_us=retired.create_time_us,
+        update_time_us=retired.end_time_us,
+        end_time_us=retired.end_time_us,
+        deadline_us=retired.end_time_us,
+        due_time_us=None,
+        parked_on="",
+        parked_reason="",
+        parked_time_us=None,
+        unreadable="",
+        retired=True,
     )
 
 

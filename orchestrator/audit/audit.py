@@ -14,7 +14,15 @@ from typing import Final, TypeVar
 from chassis import faults
 from chassis.clock import Clock
 from chassis.validation import INT64_MAX
-from orchestrator.audit.accounts import Case, Entity, EntityKind, Process, id_of, process_of
+from orchestrator.audit.accounts import (
+    Case,
+    Entity,
+    EntityKind,
+    Process,
+    id_of,
+    process_of,
+    process_of_retired,
+)
 from orchestrator.audit.books import Book, Books
 from orchestrator.audit.comparison import compare, orphaned, unlisted
 from orchestrator.audit.finding import Finding, Kind
@@ -22,7 +30,7 @@ from orchestrator.audit.progress import Progress
 from orchestrator.audit.window import Window, oldest_us, read_window, together
 from orchestrator.saga.retry import microseconds
 from orchestrator.saga.state import Phase
-from orchestrator.saga_log.protocol import SagaLog
+from orchestrator.saga_log.retirement import RetiringLog
 
 # How many processes, or entities without one, are read again at once.
 AT_ONCE: Final = 16
@@ -52,7 +60,7 @@ class Audit:
     """Compares the log with the participants' books."""
 
     def __init__(
-        self, *, log: SagaLog, books: Books, clock: Clock, attempt_timeout_seconds: float
+        self, *, log: RetiringLog, books: Books, clock: Clock, attempt_timeout_seconds: float
     ) -> None:
         """`attempt_timeout_seconds`: how long a call may last, and so a process stand still."""
         self._log = log
@@ -92,7 +100,7 @@ class Audit:
             overdue_us = microseconds(progress.range.overdue_seconds) + self._attempt_us
             findings = [
                 *await self._of_processes(window, overdue_us),
-                *await self._of_nobody(window, remembered),
+                *await self._of_nobody(window, remembered, overdue_us),
             ]
             findings += damage.unexplained(window, findings)
             findings.sort(key=lambda it: (it.since_us, it.process_id, it.kind))
@@ -120,17 +128,29 @@ class Audit:
 
         return [finding for found in await _each(read_again, suspects) for finding in found]
 
-    async def _of_nobody(self, window: Window, known: Iterable[frozenset[str]]) -> list[Finding]:
-        """What stands in the window and belongs to no process."""
+    async def _of_nobody(
+        self, window: Window, known: Iterable[frozenset[str]], overdue_us: int
+    ) -> list[Finding]:
+        """What stands in the window and belongs to no process, or to one that is retired."""
         strangers = [
             entity
             for entity in window.entities
-            if entity.live
-            and window.created_in(entity)
+            if window.created_in(entity)
             and not any(entity.process_id in of_window for of_window in known)
         ]
-        found = await _each(self._of_stranger, strangers)
-        return [finding for finding in found if finding is not None]
+        retired = await self._log.retirement.find(
+            sorted({it.process_id for it in strangers if it.process_id})
+        )
+
+        async def look(entity: Entity) -> tuple[Finding, ...]:
+            if (process := retired.get(entity.process_id)) is not None:
+                case = Case(process=process_of_retired(process), entities={entity.kind: entity})
+                if not compare(case, now_us=process.end_time_us, overdue_us=overdue_us):
+                    return ()
+                return await self._of_process(entity.process_id, overdue_us, (entity.kind,))
+            return await self._of_stranger(entity, overdue_us) if entity.live else ()
+
+        return [finding for found in await _each(look, strangers) for finding in found]
 
     async def _completed(self, case: Case) -> Case:
         """With those entities that were created too late, or too early, to be in the lists.
@@ -144,31 +164,48 @@ class Audit:
         got = await self._belongings(process.process_id, missing)
         return replace(case, entities={**case.entities, **got})
 
-    async def _of_process(self, process_id: str, overdue_us: int) -> tuple[Finding, ...]:
-        """What is wrong with a process; nothing, too, where its entities do not keep still."""
-        before = await self._belongings(process_id, EntityKind)
+    async def _of_process(
+        self, process_id: str, overdue_us: int, kinds: Iterable[EntityKind] = EntityKind
+    ) -> tuple[Finding, ...]:
+        """What is wrong with a process, as far as these kinds go.
+
+        Nothing, too, where its entities do not keep still, or where it is forgotten by now.
+        """
+        before = await self._belongings(process_id, kinds)
         for _ in range(READINGS_MAX):
             now_us = self._clock.now_us()
             process = await self._process(process_id)
-            after = await self._belongings(process_id, EntityKind)
+            if process is None:
+                return ()
+            after = await self._belongings(process_id, kinds)
             if before == after:
                 case = Case(process=process, entities=after)
                 return compare(case, now_us=now_us, overdue_us=overdue_us)
             before = after
         return ()
 
-    async def _of_stranger(self, entity: Entity) -> Finding | None:
+    async def _of_stranger(self, entity: Entity, overdue_us: int) -> tuple[Finding, ...]:
         """What is wrong with an entity that was seen, if there is no process to it."""
         process_id = entity.process_id
-        if process_id and await self._log.load(process_id, after=INT64_MAX) is not None:
-            return None
+        if process_id:
+            if await self._log.load(process_id, after=INT64_MAX) is not None:
+                return ()
+            if await self._log.retirement.find([process_id]):
+                # It was retired since the window was read.
+                return await self._of_process(process_id, overdue_us, (entity.kind,))
         now = await self._books[entity.kind].get(entity.entity_id)
-        return None if now is None else orphaned(now)
+        orphan = None if now is None else orphaned(now)
+        return () if orphan is None else (orphan,)
 
-    async def _process(self, process_id: str) -> Process:
-        stored = await self._log.load(process_id)
-        assert stored is not None, "what is in the log is never deleted"
-        return process_of(stored)
+    async def _process(self, process_id: str) -> Process | None:
+        """A process, in the log or retired. It leaves the log to be retired: so the log is first.
+
+        None: it is forgotten, or never was.
+        """
+        if (stored := await self._log.load(process_id)) is not None:
+            return process_of(stored)
+        retired = (await self._log.retirement.find([process_id])).get(process_id)
+        return None if retired is None else process_of_retired(retired)
 
     async def _belongings(
         self, process_id: str, kinds: Iterable[EntityKind]

@@ -174,7 +174,7 @@ def _of_completed(case: Case, unread: frozenset[EntityKind]) -> Iterator[Finding
     assert process.end_time_us is not None, "what is completed has an end"
     for kind, expected in COMPLETED.items():
         entity = case.entities.get(kind)
-        if kind in unread:
+        if kind in unread or (entity is None and process.retired):
             continue
         if entity is None:
             yield _about(
@@ -200,7 +200,9 @@ def _of_completed(case: Case, unread: frozenset[EntityKind]) -> Iterator[Finding
                 found=entity.state,
                 amount=process.total if kind is EntityKind.PAYMENT else None,
                 since_us=entity.update_time_us,
-                message=(
+                message=_retired_message(entity, expected)
+                if process.retired
+                else (
                     f"The process is COMPLETED, so its {kind} should be {expected}, but it is "
                     f"{entity.state}: somebody changed it behind the process's back. If that was "
                     f"meant as a return, cancel the whole process with CancelOrderProcess; if not, "
@@ -222,6 +224,15 @@ def _of_completed(case: Case, unread: frozenset[EntityKind]) -> Iterator[Finding
                 "process with CancelOrderProcess: it frees the courier and gives the money back."
             ),
         )
+
+
+def _retired_message(entity: Entity, expected: str) -> str:
+    return (
+        f"The process was COMPLETED so long ago that its history is gone, so its {entity.kind} "
+        f"should be {expected} or deleted, but it is {entity.state}: it was changed behind the "
+        f"process's back, or made by a call that arrived after it was deleted. Put it right; "
+        f"{_CANCELS[entity.kind]}."
+    )
 
 
 def _left_over(case: Case, cancelled: frozenset[EntityKind]) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from unittest.mock import patch
 import structlog
 from structlog.testing import LogCapture
 
-from orchestrator import action, chronicle, recovery, run, runner
+from orchestrator import action, chronicle, recovery, retention, run, runner
+from orchestrator.participants import purgers
 
 
 class Lines:
@@ -32,6 +33,8 @@ def captured_lines() -> Iterator[Lines]:
         patch.object(action, "_log", logger),
         patch.object(chronicle, "_log", logger),
         patch.object(recovery, "_log", logger),
+        patch.object(retention, "_log", logger),
+        patch.object(purgers, "_log", logger),
         patch.object(run, "_log", logger),
         patch.object(runner, "_log", logger),
     ):

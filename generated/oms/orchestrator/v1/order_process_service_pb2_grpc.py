@@ -83,7 +83,9 @@ class OrderProcessServiceServicer:
 
         Answers when the process is settled or PARKED, or a little before the caller's own deadline with the process as it
         then is: it goes on without the caller. A process that ended CANCELLED is an answer, not an error.
-        The same request_id with the same content is the same process, whenever it is sent.
+        The same request_id with the same content is the same process, whenever it is sent. Of one that was settled so long ago
+        that its history is gone (OMS_RETENTION_SECONDS) only who it was, how and when it ended is answered: no steps, failure,
+        total or deadline. Once its request_id is forgotten too (OMS_REQUEST_ID_RETENTION_SECONDS), it begins a new process.
 
         INVALID_ARGUMENT / INVALID_REQUEST: something about the request is wrong; every offending field is named.
         ALREADY_EXISTS / REQUEST_ID_REUSED: the request_id began a process with other content.
@@ -96,7 +98,7 @@ class OrderProcessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetOrderProcess(self, request, context):
-        """Reads one process, by any of its keys.
+        """Reads one process, by any of its keys. One whose history is gone is answered as by StartOrderProcess.
 
         INVALID_ARGUMENT / INVALID_REQUEST: no key is given, or it is malformed.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -106,7 +108,7 @@ class OrderProcessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListOrderProcesses(self, request, context):
-        """Lists processes, newest first.
+        """Lists processes, newest first. Those whose history is gone are left out.
 
         INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
         """
@@ -116,7 +118,7 @@ class OrderProcessServiceServicer:
 
     def WatchOrderProcess(self, request, context):
         """Replays the history of a process, then follows it as it grows, and ends when the process is settled. The watch of a
-        PARKED process goes on: somebody may retry or resolve it.
+        PARKED process goes on: somebody may retry or resolve it. Of a process whose history is gone only its last event is sent.
 
         INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -129,7 +131,8 @@ class OrderProcessServiceServicer:
     def CancelOrderProcess(self, request, context):
         """Stops a process from going forward and has it undone. After COMPLETED that is a return, allowed for a while.
         Answers as soon as the wish is stored. A process that is already going back, or CANCELLED, is answered as it is.
-        For one that was PARKED before it turned back the wish is kept until it is retried.
+        For one that was PARKED before it turned back the wish is kept until it is retried. The return window of a process whose
+        history is gone is closed.
 
         INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.

@@ -45,7 +45,9 @@ class OrderProcessServiceStub:
 
     Answers when the process is settled or PARKED, or a little before the caller's own deadline with the process as it
     then is: it goes on without the caller. A process that ended CANCELLED is an answer, not an error.
-    The same request_id with the same content is the same process, whenever it is sent.
+    The same request_id with the same content is the same process, whenever it is sent. Of one that was settled so long ago
+    that its history is gone (OMS_RETENTION_SECONDS) only who it was, how and when it ended is answered: no steps, failure,
+    total or deadline. Once its request_id is forgotten too (OMS_REQUEST_ID_RETENTION_SECONDS), it begins a new process.
 
     INVALID_ARGUMENT / INVALID_REQUEST: something about the request is wrong; every offending field is named.
     ALREADY_EXISTS / REQUEST_ID_REUSED: the request_id began a process with other content.
@@ -54,19 +56,19 @@ class OrderProcessServiceStub:
     UNAVAILABLE / DRAINING, LOG_UNAVAILABLE: not accepted as far as is known; send it again with the same request_id.
     """
     GetOrderProcess: _grpc.UnaryUnaryMultiCallable[_order_process_service_pb2.GetOrderProcessRequest, _order_process_service_pb2.GetOrderProcessResponse]
-    """Reads one process, by any of its keys.
+    """Reads one process, by any of its keys. One whose history is gone is answered as by StartOrderProcess.
 
     INVALID_ARGUMENT / INVALID_REQUEST: no key is given, or it is malformed.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
     """
     ListOrderProcesses: _grpc.UnaryUnaryMultiCallable[_order_process_service_pb2.ListOrderProcessesRequest, _order_process_service_pb2.ListOrderProcessesResponse]
-    """Lists processes, newest first.
+    """Lists processes, newest first. Those whose history is gone are left out.
 
     INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
     """
     WatchOrderProcess: _grpc.UnaryStreamMultiCallable[_order_process_service_pb2.WatchOrderProcessRequest, _order_process_service_pb2.WatchOrderProcessResponse]
     """Replays the history of a process, then follows it as it grows, and ends when the process is settled. The watch of a
-    PARKED process goes on: somebody may retry or resolve it.
+    PARKED process goes on: somebody may retry or resolve it. Of a process whose history is gone only its last event is sent.
 
     INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -75,7 +77,8 @@ class OrderProcessServiceStub:
     CancelOrderProcess: _grpc.UnaryUnaryMultiCallable[_order_process_service_pb2.CancelOrderProcessRequest, _order_process_service_pb2.CancelOrderProcessResponse]
     """Stops a process from going forward and has it undone. After COMPLETED that is a return, allowed for a while.
     Answers as soon as the wish is stored. A process that is already going back, or CANCELLED, is answered as it is.
-    For one that was PARKED before it turned back the wish is kept until it is retried.
+    For one that was PARKED before it turned back the wish is kept until it is retried. The return window of a process whose
+    history is gone is closed.
 
     INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -100,7 +103,9 @@ class OrderProcessServiceAsyncStub(OrderProcessServiceStub):
 
     Answers when the process is settled or PARKED, or a little before the caller's own deadline with the process as it
     then is: it goes on without the caller. A process that ended CANCELLED is an answer, not an error.
-    The same request_id with the same content is the same process, whenever it is sent.
+    The same request_id with the same content is the same process, whenever it is sent. Of one that was settled so long ago
+    that its history is gone (OMS_RETENTION_SECONDS) only who it was, how and when it ended is answered: no steps, failure,
+    total or deadline. Once its request_id is forgotten too (OMS_REQUEST_ID_RETENTION_SECONDS), it begins a new process.
 
     INVALID_ARGUMENT / INVALID_REQUEST: something about the request is wrong; every offending field is named.
     ALREADY_EXISTS / REQUEST_ID_REUSED: the request_id began a process with other content.
@@ -109,19 +114,19 @@ class OrderProcessServiceAsyncStub(OrderProcessServiceStub):
     UNAVAILABLE / DRAINING, LOG_UNAVAILABLE: not accepted as far as is known; send it again with the same request_id.
     """
     GetOrderProcess: _aio.UnaryUnaryMultiCallable[_order_process_service_pb2.GetOrderProcessRequest, _order_process_service_pb2.GetOrderProcessResponse]  # type: ignore[assignment]
-    """Reads one process, by any of its keys.
+    """Reads one process, by any of its keys. One whose history is gone is answered as by StartOrderProcess.
 
     INVALID_ARGUMENT / INVALID_REQUEST: no key is given, or it is malformed.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
     """
     ListOrderProcesses: _aio.UnaryUnaryMultiCallable[_order_process_service_pb2.ListOrderProcessesRequest, _order_process_service_pb2.ListOrderProcessesResponse]  # type: ignore[assignment]
-    """Lists processes, newest first.
+    """Lists processes, newest first. Those whose history is gone are left out.
 
     INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
     """
     WatchOrderProcess: _aio.UnaryStreamMultiCallable[_order_process_service_pb2.WatchOrderProcessRequest, _order_process_service_pb2.WatchOrderProcessResponse]  # type: ignore[assignment]
     """Replays the history of a process, then follows it as it grows, and ends when the process is settled. The watch of a
-    PARKED process goes on: somebody may retry or resolve it.
+    PARKED process goes on: somebody may retry or resolve it. Of a process whose history is gone only its last event is sent.
 
     INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -130,7 +135,8 @@ class OrderProcessServiceAsyncStub(OrderProcessServiceStub):
     CancelOrderProcess: _aio.UnaryUnaryMultiCallable[_order_process_service_pb2.CancelOrderProcessRequest, _order_process_service_pb2.CancelOrderProcessResponse]  # type: ignore[assignment]
     """Stops a process from going forward and has it undone. After COMPLETED that is a return, allowed for a while.
     Answers as soon as the wish is stored. A process that is already going back, or CANCELLED, is answered as it is.
-    For one that was PARKED before it turned back the wish is kept until it is retried.
+    For one that was PARKED before it turned back the wish is kept until it is retried. The return window of a process whose
+    history is gone is closed.
 
     INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
     NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -158,7 +164,9 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Answers when the process is settled or PARKED, or a little before the caller's own deadline with the process as it
         then is: it goes on without the caller. A process that ended CANCELLED is an answer, not an error.
-        The same request_id with the same content is the same process, whenever it is sent.
+        The same request_id with the same content is the same process, whenever it is sent. Of one that was settled so long ago
+        that its history is gone (OMS_RETENTION_SECONDS) only who it was, how and when it ended is answered: no steps, failure,
+        total or deadline. Once its request_id is forgotten too (OMS_REQUEST_ID_RETENTION_SECONDS), it begins a new process.
 
         INVALID_ARGUMENT / INVALID_REQUEST: something about the request is wrong; every offending field is named.
         ALREADY_EXISTS / REQUEST_ID_REUSED: the request_id began a process with other content.
@@ -173,7 +181,7 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_process_service_pb2.GetOrderProcessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_process_service_pb2.GetOrderProcessResponse, _abc.Awaitable[_order_process_service_pb2.GetOrderProcessResponse]]:
-        """Reads one process, by any of its keys.
+        """Reads one process, by any of its keys. One whose history is gone is answered as by StartOrderProcess.
 
         INVALID_ARGUMENT / INVALID_REQUEST: no key is given, or it is malformed.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -185,7 +193,7 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_process_service_pb2.ListOrderProcessesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_process_service_pb2.ListOrderProcessesResponse, _abc.Awaitable[_order_process_service_pb2.ListOrderProcessesResponse]]:
-        """Lists processes, newest first.
+        """Lists processes, newest first. Those whose history is gone are left out.
 
         INVALID_ARGUMENT / INVALID_REQUEST: a filter is malformed, or the page_token is not from a call with these filters.
         """
@@ -197,7 +205,7 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_process_service_pb2.WatchOrderProcessResponse], _abc.AsyncIterator[_order_process_service_pb2.WatchOrderProcessResponse]]:
         """Replays the history of a process, then follows it as it grows, and ends when the process is settled. The watch of a
-        PARKED process goes on: somebody may retry or resolve it.
+        PARKED process goes on: somebody may retry or resolve it. Of a process whose history is gone only its last event is sent.
 
         INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.
@@ -212,7 +220,8 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_process_service_pb2.CancelOrderProcessResponse, _abc.Awaitable[_order_process_service_pb2.CancelOrderProcessResponse]]:
         """Stops a process from going forward and has it undone. After COMPLETED that is a return, allowed for a while.
         Answers as soon as the wish is stored. A process that is already going back, or CANCELLED, is answered as it is.
-        For one that was PARKED before it turned back the wish is kept until it is retried.
+        For one that was PARKED before it turned back the wish is kept until it is retried. The return window of a process whose
+        history is gone is closed.
 
         INVALID_ARGUMENT / INVALID_REQUEST: the process_id is missing or malformed, or the reason too long.
         NOT_FOUND / PROCESS_NOT_FOUND: no such process.

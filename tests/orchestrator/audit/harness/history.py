@@ -23,7 +23,8 @@ from orchestrator.saga.events import (
     Started,
 )
 from orchestrator.saga.evolve import replay
-from orchestrator.saga_log.protocol import ListQuery, ProcessRow, SagaLog, StoredProcess
+from orchestrator.saga_log.protocol import ListQuery, ProcessRow, StoredProcess
+from orchestrator.saga_log.retirement import RetiredProcess, RetiringLog
 
 PROCESS_ID = "prc_01m83k1g0ceks9qzxz157vwd63"
 BEGAN_US = 1_700_000_000_000_000
@@ -39,6 +40,7 @@ class Moment:
 
     events: tuple[Event, ...]
     entities: Mapping[EntityKind, Entity]
+    retired: RetiredProcess | None = None
 
 
 class Life:
@@ -105,11 +107,90 @@ class Life:
     def cancel(self) -> None:
         self._log(CancelRequested(reason="", requested_by="", time_us=BEGAN_US))
 
+    def retire(self) -> None:
+        """The log deletes the history, and keeps how it ended."""
+        last = self.moments[-1]
+        row = row_of(last.events)
+        assert row.end_time_us is not None
+        retired = RetiredProcess(
+            process_id=row.process_id,
+            business_key=row.business_key,
+            fingerprint=row.fingerprint,
+            subject=row.subject,
+            phase=row.phase,
+            revision=row.revision,
+            epoch=row.epoch,
+            by_hand=frozenset(),
+            create_time_us=row.create_time_us,
+            end_time_us=row.end_time_us,
+            retire_time_us=BEGAN_US,
+            purge_due_us=BEGAN_US,
+        )
+        self.moments.append(Moment(events=(), entities=last.entities, retired=retired))
+
+    def purge(self, *kinds: EntityKind) -> None:
+        """One participant after the other deletes what it has."""
+        for kind in kinds:
+            last = self.moments[-1]
+            left = {it: entity for it, entity in last.entities.items() if it is not kind}
+            self.moments.append(replace(last, entities=left))
+
+    def forget(self) -> None:
+        self.moments.append(replace(self.moments[-1], retired=None))
+
+    def retain(self, *kinds: EntityKind) -> None:
+        """As retention does it."""
+        self.retire()
+        self.purge(*kinds)
+        self.forget()
+
+
+def row_of(events: Sequence[Event]) -> ProcessRow:
+    state = replay(events)
+    return ProcessRow(
+        process_id=PROCESS_ID,
+        business_key="r",
+        fingerprint="f",
+        subject="c",
+        phase=state.phase,
+        revision=state.revision,
+        epoch=1,
+        owner=None,
+        due_time_us=None if state.phase.at_rest else BEGAN_US,
+        create_time_us=BEGAN_US,
+        update_time_us=state.update_time_us,
+        end_time_us=state.end_time_us,
+    )
+
 
 def delivered() -> Life:
     life = Life()
     life.forward()
     life.complete()
+    return life
+
+
+def delivered_long_ago() -> Life:
+    life = delivered()
+    life.retain(ORDER, PAYMENT, DELIVERY)
+    return life
+
+
+def delivered_long_ago_and_purged_the_other_way_round() -> Life:
+    life = delivered()
+    life.retain(DELIVERY, PAYMENT, ORDER)
+    return life
+
+
+def undeliverable_long_ago() -> Life:
+    life = undeliverable()
+    life.retain(PAYMENT, ORDER, DELIVERY)
+    return life
+
+
+def returned_long_ago() -> Life:
+    life = returned()
+    life.retain(PAYMENT, DELIVERY, ORDER)
     return life
 
 
@@ -154,8 +235,8 @@ class World:
         return self._moments[self._place]
 
     @property
-    def log(self) -> SagaLog:
-        return cast("SagaLog", _Log(self))
+    def log(self) -> RetiringLog:
+        return cast("RetiringLog", _Log(self))
 
     @property
     def books(self) -> Books:
@@ -182,24 +263,22 @@ class _Log:
 
     def _stored(self) -> StoredProcess | None:
         events = self._world.read().events
-        if not events:
-            return None
-        state = replay(events)
-        row = ProcessRow(
-            process_id=PROCESS_ID,
-            business_key="r",
-            fingerprint="f",
-            subject="c",
-            phase=state.phase,
-            revision=state.revision,
-            epoch=1,
-            owner=None,
-            due_time_us=None if state.phase.at_rest else BEGAN_US,
-            create_time_us=BEGAN_US,
-            update_time_us=state.update_time_us,
-            end_time_us=state.end_time_us,
-        )
-        return StoredProcess(row=row, events=events)
+        return StoredProcess(row=row_of(events), events=events) if events else None
+
+    @property
+    def retirement(self) -> "_Retirement":
+        return _Retirement(self._world)
+
+
+class _Retirement:
+    """What an audit reads of the retired."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def find(self, process_ids: Sequence[str]) -> Mapping[str, RetiredProcess]:
+        retired = self._world.read().retired
+        return {PROCESS_ID: retired} if retired is not None and PROCESS_ID in process_ids else {}
 
 
 class _Book:
