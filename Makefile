@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test proto docs lock format lint verify chaos chaos-replicas rolling explore simulate bugs bench-history clean
+.PHONY: help setup setup-bench bench demo run test proto docs lock format lint verify chaos chaos-replicas rolling explore simulate bugs bench-history clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -67,6 +67,7 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requireme
 	$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade -c requirements.lock pyproject.toml -o requirements-run.lock
 	$(COMPILE) --upgrade -c requirements.lock --group build -o requirements-build.lock
+	$(COMPILE) --upgrade -c requirements.lock --group bench pyproject.toml -o requirements-bench.lock
 
 format: $(READY) ## format code and protos
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -123,9 +124,26 @@ PROCESSES ?= 1000000
 bench-history: $(READY) ## what a log with a million settled processes costs, in pages: PROCESSES=100000
 	@$(BIN)/python -m bench.history --processes $(PROCESSES)
 
+# What the benchmarks are compared with, and drawn with, lives apart: the product never needs it.
+BENCH_VENV := .venv-bench
+
+$(BENCH_VENV)/.locked: requirements-bench.lock
+	@echo "building $(BENCH_VENV) from requirements-bench.lock (once; about a minute) ..."
+	@$(PYTHON) -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
+setup-bench: $(BENCH_VENV)/.locked ## build .venv-bench: DBOS to compare with, matplotlib to draw with
+
+# SECTIONS: compare participants log. CONTENDERS and LOADS: some of them, with commas.
+bench: ROUNDS = 5
+bench: $(READY) ## how fast, against the bare calls and others: ROUNDS=5 CONTENDERS=... QUICK=1
+	@$(BIN)/python -m bench.speed $(SECTIONS) --rounds $(ROUNDS) $(if $(CONTENDERS),--contenders $(CONTENDERS)) \
+		$(if $(LOADS),--loads $(LOADS)) $(if $(QUICK),--quick)
+
 .PHONY: proto-into
 proto-into: $(READY)
 	@$(call protoc,$(OUT))
 
 clean: ## remove what can be built again (not var/)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .hypothesis build dist

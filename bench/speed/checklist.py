@@ -1,0 +1,176 @@
+"""What must be seen, held against what was measured.
+
+Invariant: every line says its target, its aim, what was measured and which of the three it is:
+pass, miss, or not measured. Must never: pass on what was not measured.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.speed.contenders import (
+    BARE,
+    DBOS_POSTGRES,
+    DBOS_SQLITE,
+    OURS_POSTGRES,
+    OURS_POSTGRES_2,
+    OURS_SQLITE,
+)
+from bench.speed.figures import (
+    Slice,
+    Spread,
+    orchestrator_cpu_ms,
+    p50_ms,
+    per_second,
+    ratio,
+)
+from bench.speed.participants_alone import NOOP, RpcSlice, cpu_ratio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One thing that must be seen."""
+
+    what: str
+    unit: str
+    at_most: float | None = None
+    at_least: float | None = None
+    aim: float | None = None
+    measured: Spread | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Pass, miss, or not measured. Without a target it is only shown, beside its aim."""
+        if self.measured is None:
+            return "not measured"
+        value = self.measured.median
+        if self.at_most is not None:
+            return "pass" if value <= self.at_most else "miss"
+        if self.at_least is not None:
+            return "pass" if value >= self.at_least else "miss"
+        return "shown"
+
+    def target(self) -> str:
+        """The target as text."""
+        if self.at_most is not None:
+            return f"<= {self.at_most:g}{self.unit}"
+        if self.at_least is not None:
+            return f">= {self.at_least:g}{self.unit}"
+        return "-"
+
+    def kept(self) -> Mapping[str, Any]:
+        """The line as JSON."""
+        return {
+            "what": self.what,
+            "target": self.target(),
+            "aim": self.aim,
+            "median": None if self.measured is None else self.measured.median,
+            "least": None if self.measured is None else self.measured.least,
+            "most": None if self.measured is None else self.measured.most,
+            "verdict": self.verdict,
+        }
+
+
+def checklist(slices: Sequence[Slice], rpcs: Sequence[RpcSlice]) -> tuple[Line, ...]:
+    """Every line, whether it was measured or not."""
+    return (
+        *_against_bare(slices),
+        Line(
+            what="64 in flight: CPU of a durable CreateOrder, against a no-op",
+            unit="x",
+            at_most=1.5,
+            measured=cpu_ratio(rpcs, work="create_order", against=NOOP),
+        ),
+        *_against_dbos(slices),
+        *_against_ourselves(slices),
+    )
+
+
+def _against_bare(slices: Sequence[Slice]) -> Iterator[Line]:
+    for name, store, cpu_max, cpu_aim, rate_min in (
+        (OURS_SQLITE, "SQLite", 1.5, 1.25, 0.85),
+        (OURS_POSTGRES, "PostgreSQL", 1.7, 1.4, 0.7),
+    ):
+        yield Line(
+            what=f"64 in flight, {store}: orchestrator CPU per process, against bare",
+            unit="x",
+            at_most=cpu_max,
+            aim=cpu_aim,
+            measured=ratio(slices, orchestrator_cpu_ms, contender=name, against=BARE, in_flight=64),
+        )
+        yield Line(
+            what=f"64 in flight, {store}: processes/s, against bare",
+            unit="x",
+            at_least=rate_min,
+            measured=ratio(slices, per_second, contender=name, against=BARE, in_flight=64),
+        )
+    yield Line(
+        what="1 in flight, SQLite: p50, against bare",
+        unit="x",
+        at_most=1.6,
+        measured=ratio(slices, p50_ms, contender=OURS_SQLITE, against=BARE, in_flight=1),
+    )
+
+
+def _against_ourselves(slices: Sequence[Slice]) -> Iterator[Line]:
+    for name, store in ((OURS_SQLITE, "SQLite"), (OURS_POSTGRES, "PostgreSQL")):
+        yield Line(
+            what=f"from 64 to 4,096 in flight, {store}: processes/s kept",
+            unit="x",
+            at_least=0.85,
+            measured=ratio(
+                slices,
+                per_second,
+                contender=name,
+                against=name,
+                in_flight=4_096,
+                against_in_flight=64,
+            ),
+        )
+    yield Line(
+        what="64 in flight, PostgreSQL: CPU per process of two replicas, against one",
+        unit="x",
+        at_most=1.15,
+        measured=ratio(
+            slices,
+            orchestrator_cpu_ms,
+            contender=OURS_POSTGRES_2,
+            against=OURS_POSTGRES,
+            in_flight=64,
+        ),
+    )
+
+
+def _against_dbos(slices: Sequence[Slice]) -> Iterator[Line]:
+    for ours, theirs, store in (
+        (OURS_SQLITE, DBOS_SQLITE, "SQLite"),
+        (OURS_POSTGRES, DBOS_POSTGRES, "PostgreSQL"),
+    ):
+        yield Line(
+            what=f"32 in flight, {store}: processes/s, against DBOS",
+            unit="x",
+            aim=8,
+            measured=ratio(slices, per_second, contender=ours, against=theirs, in_flight=32),
+        )
+        yield Line(
+            what=f"32 in flight, {store}: DBOS's CPU per process, against ours",
+            unit="x",
+            aim=8,
+            measured=ratio(
+                slices, orchestrator_cpu_ms, contender=theirs, against=ours, in_flight=32
+            ),
+        )
+
+
+def checklist_table(lines: Sequence[Line]) -> Iterator[str]:
+    """A line each."""
+    yield "what must be seen (medians of the ratios within each round, with the least and the most)"
+    yield f"  {'':<72}{'target':>10}{'aim':>8}{'measured':>24}  verdict"
+    for it in lines:
+        measured = (
+            "-"
+            if it.measured is None
+            else f"{it.measured.median:.2f} ({it.measured.least:.2f}..{it.measured.most:.2f})"
+        )
+        aim = "-" if it.aim is None else f"{it.aim:g}{it.unit}"
+        yield f"  {it.what:<72}{it.target():>10}{aim:>8}{measured:>24}  {it.verdict}"

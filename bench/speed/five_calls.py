@@ -1,0 +1,161 @@
+"""The five calls of an order process, as our orchestrator makes them, and nothing else.
+
+Invariant: messages, metadata, deadline and what is outstanding at one participant at most are those
+of `orchestrator/participants`; a test holds the requests against each other. Must never: keep
+anything, or try again.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, Self
+
+import grpc.aio
+
+from chassis.channels import open_channel
+from chassis.ids import suffix_of, with_prefix
+from chassis.interceptors import PROCESS_ID_METADATA
+from oms.common.v1.money_pb2 import Money
+from oms.delivery.v1 import delivery_service_pb2 as delivery_pb
+from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
+from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED, OrderProcess
+from oms.orchestrator.v1.order_process_service_pb2 import StartOrderProcessRequest
+from oms.order.v1 import order_service_pb2 as order_pb
+from oms.order.v1.order_service_pb2_grpc import OrderServiceStub
+from oms.payment.v1 import payment_service_pb2 as payment_pb
+from oms.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
+
+# Our orchestrator's defaults: `--help` of `python -m orchestrator`.
+TIMEOUT_SECONDS: Final = 2.0
+OUTSTANDING_MAX: Final = 1_000
+
+
+class FiveCalls:
+    """Makes them, one at a time."""
+
+    def __init__(
+        self, order: grpc.aio.Channel, payment: grpc.aio.Channel, delivery: grpc.aio.Channel
+    ) -> None:
+        self._orders = OrderServiceStub(order)
+        self._payments = PaymentServiceStub(payment)
+        self._deliveries = DeliveryServiceStub(delivery)
+        self._order_room = asyncio.Semaphore(OUTSTANDING_MAX)
+        self._payment_room = asyncio.Semaphore(OUTSTANDING_MAX)
+        self._delivery_room = asyncio.Semaphore(OUTSTANDING_MAX)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, environment: Mapping[str, str] = os.environ) -> AsyncIterator[Self]:
+        """Dials the participants that OMS_…_TARGET name."""
+        async with contextlib.AsyncExitStack() as stack:
+            order, payment, delivery = [
+                await stack.enter_async_context(open_channel(environment[f"OMS_{name}_TARGET"]))
+                for name in ("ORDER", "PAYMENT", "DELIVERY")
+            ]
+            yield cls(order, payment, delivery)
+
+    async def create_order(self, process_id: str, request: StartOrderProcessRequest) -> Money:
+        """The total, as the order service adds it up."""
+        asked = create_order_request(process_id, request)
+        async with self._order_room:
+            reply = await self._orders.CreateOrder(
+                asked, timeout=TIMEOUT_SECONDS, metadata=_named(process_id)
+            )
+        return reply.order.total
+
+    async def process_payment(
+        self, process_id: str, request: StartOrderProcessRequest, total: Money
+    ) -> None:
+        """Has the total held."""
+        asked = create_payment_request(process_id, request, total)
+        async with self._payment_room:
+            await self._payments.CreatePayment(
+                asked, timeout=TIMEOUT_SECONDS, metadata=_named(process_id)
+            )
+
+    async def confirm_payment(self, process_id: str) -> None:
+        """Has it taken."""
+        asked = payment_pb.ConfirmPaymentRequest(payment_id=payment_id_of(process_id))
+        async with self._payment_room:
+            await self._payments.ConfirmPayment(
+                asked, timeout=TIMEOUT_SECONDS, metadata=_named(process_id)
+            )
+
+    async def confirm_order(self, process_id: str) -> None:
+        """Has the order confirmed."""
+        asked = order_pb.ConfirmOrderRequest(order_id=order_id_of(process_id))
+        async with self._order_room:
+            await self._orders.ConfirmOrder(
+                asked, timeout=TIMEOUT_SECONDS, metadata=_named(process_id)
+            )
+
+    async def process_delivery(self, process_id: str, request: StartOrderProcessRequest) -> None:
+        """Has a courier assigned."""
+        asked = create_delivery_request(process_id, request)
+        async with self._delivery_room:
+            await self._deliveries.CreateDelivery(
+                asked, timeout=TIMEOUT_SECONDS, metadata=_named(process_id)
+            )
+
+
+def create_order_request(
+    process_id: str, request: StartOrderProcessRequest
+) -> order_pb.CreateOrderRequest:
+    return order_pb.CreateOrderRequest(
+        order_id=order_id_of(process_id),
+        customer_id=request.customer_id,
+        items=request.items,
+        delivery_address=request.delivery_address,
+    )
+
+
+def create_payment_request(
+    process_id: str, request: StartOrderProcessRequest, total: Money
+) -> payment_pb.CreatePaymentRequest:
+    return payment_pb.CreatePaymentRequest(
+        payment_id=payment_id_of(process_id),
+        order_id=order_id_of(process_id),
+        amount=total,
+        payment_method=request.payment_method,
+    )
+
+
+def create_delivery_request(
+    process_id: str, request: StartOrderProcessRequest
+) -> delivery_pb.CreateDeliveryRequest:
+    return delivery_pb.CreateDeliveryRequest(
+        delivery_id=delivery_id_of(process_id),
+        order_id=order_id_of(process_id),
+        address=request.delivery_address,
+    )
+
+
+def completed(process_id: str, request: StartOrderProcessRequest, total: Money) -> OrderProcess:
+    """What the caller is answered."""
+    return OrderProcess(
+        process_id=process_id,
+        request_id=request.request_id,
+        customer_id=request.customer_id,
+        state=ORDER_PROCESS_STATE_COMPLETED,
+        order_id=order_id_of(process_id),
+        payment_id=payment_id_of(process_id),
+        delivery_id=delivery_id_of(process_id),
+        total=total,
+    )
+
+
+def order_id_of(process_id: str) -> str:
+    return with_prefix("ord", suffix_of(process_id))
+
+
+def payment_id_of(process_id: str) -> str:
+    return with_prefix("pay", suffix_of(process_id))
+
+
+def delivery_id_of(process_id: str) -> str:
+    return with_prefix("dlv", suffix_of(process_id))
+
+
+def _named(process_id: str) -> tuple[tuple[str, str]]:
+    return ((PROCESS_ID_METADATA, process_id),)
