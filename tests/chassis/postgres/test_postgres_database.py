@@ -290,7 +290,8 @@ async def test_a_contest_that_is_taken_for_trouble_shows_in_the_health(
     await asyncio.gather(
         asyncio.to_thread(opposed.write, "a", "b"), asyncio.to_thread(opposed.write, "b", "a")
     )
-    assert [False, True] == changes
+    # They may meet again, where the machine is slow.
+    assert [False, True] == changes[:2]
 
 
 async def test_a_server_that_only_reads_is_trouble(database: Database, commits: Commits) -> None:
