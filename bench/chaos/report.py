@@ -104,7 +104,7 @@ def _taken(taken: Takeovers) -> Iterator[str]:
     for what, seconds in (
         ("from the kill of its owner to the claim", taken.killed),
         ("first of each kill", taken.killed_first),
-        ("the same while PostgreSQL was restarted", taken.killed_in_outage),
+        ("the same, and nobody there to claim", taken.killed_unseen),
         ("from a drained owner to the claim", taken.drained),
     ):
         yield _row(f"{len(seconds):,} {what}", middle_and_longest(seconds))

@@ -133,7 +133,13 @@ async def taken_over(fleet: Fleet) -> Takeovers | None:
     if fleet.server is None:
         return None
     moved = await asyncio.to_thread(moves, fleet.databases.url(ORCHESTRATOR))
-    return takeovers(moved, fleet.ends(), fleet.server.outages_us)
+    return takeovers(
+        moved,
+        fleet.ends(),
+        outages_us=fleet.server.outages_us,
+        away_us={it.name: it.away_us for it in fleet.of(ORCHESTRATOR)},
+        lease_seconds=fleet.layout.lease_seconds,
+    )
 
 
 async def conclude(

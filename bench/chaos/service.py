@@ -55,6 +55,7 @@ class How(StrEnum):
 class End:
     """A life that was ended, when, and who it was in the saga log: "" where it is not in there."""
 
+    replica: str
     how: How
     owner: str
     time_us: int
@@ -83,6 +84,8 @@ class Service:
         self.name = name
         self.own_ends: list[int] = []
         self.ends: list[End] = []
+        self.away_us: list[tuple[int, int]] = []
+        """From when to when it did not serve, or was stopped, in microseconds since 1970."""
         self.pauses = 0
         self.port = Port()
         self.channel = dial(self.port.address)
@@ -91,6 +94,7 @@ class Service:
         self._log = folder / f"{name}.log"
         # Where in it the present life begins.
         self._log_bytes = 0
+        self._ended_us = _now_us()
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._may_wait = may_wait
@@ -140,7 +144,7 @@ class Service:
         owner, time_us = self._owner(), _now_us()
         _send(child, signal.SIGKILL)
         await child.wait()
-        self.ends.append(End(how=How.KILLED, owner=owner, time_us=time_us))
+        self.ends.append(End(replica=self.name, how=How.KILLED, owner=owner, time_us=time_us))
 
     async def drain(self) -> None:
         """Sends SIGTERM and waits until this life has ended; the next begins then.
@@ -159,7 +163,7 @@ class Service:
                 await child.wait()
         except TimeoutError:
             raise WillNotRun(f"{self.name} does not drain:\n{self.tail()}") from None
-        self.ends.append(End(how=How.DRAINED, owner=owner, time_us=time_us))
+        self.ends.append(End(replica=self.name, how=How.DRAINED, owner=owner, time_us=time_us))
 
     def ended(self, how: How) -> int:
         """How many lives were ended so."""
@@ -170,11 +174,13 @@ class Service:
         child = self._child
         assert child is not None, "there is a life to stop"
         self.pauses += 1
+        began_us = _now_us()
         _send(child, signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
             _send(child, signal.SIGCONT)
+            self.away_us.append((began_us, _now_us()))
 
     async def close(self) -> None:
         """Ends it, however it is."""
@@ -201,6 +207,7 @@ class Service:
             try:
                 code = await child.wait()
             finally:
+                self._ended_us = _now_us()
                 _send(child, signal.SIGKILL)
                 looking.cancel()
                 await asyncio.gather(looking, return_exceptions=True)
@@ -253,6 +260,7 @@ class Service:
                     await call.code() is grpc.StatusCode.OK
                     and (await call).status == HealthCheckResponse.SERVING
                 ):
+                    self.away_us.append((self._ended_us, _now_us()))
                     self._serving.set()
                     return
             finally:
