@@ -114,10 +114,8 @@ MANY := --orchestrators 3 --participants 2
 chaos-replicas: $(READY) ## the same with three orchestrators and two of each participant on one PostgreSQL, restarted as well
 	@$(BIN)/python -m bench.chaos $(MANY) --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
 
-ROUNDS ?= 2
-
 rolling: $(READY) ## these drained and restarted one after the other under load: every order is placed once: ORDERS=5000 ROUNDS=2
-	@$(BIN)/python -m bench.chaos $(MANY) --rolling $(ROUNDS) --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m bench.chaos $(MANY) --rolling $(or $(ROUNDS),2) --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
 
 PROCESSES ?= 1000000
 
