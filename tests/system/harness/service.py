@@ -62,6 +62,8 @@ class Service:
         self.name = name
         self.module, self.hosted = SERVICES[name]
         self.folder = folder
+        # How a program of ours is started: by its module's name.
+        self.launcher: tuple[str, ...] = ("-m",)
         self.port = Port()
         self.database = folder / f"{name}.db"
         self.listen_setting = f"OMS_{name.upper()}_LISTEN"
@@ -92,7 +94,7 @@ class Service:
     async def spawn(self, *flags: str) -> Process:
         """Starts the process and does not wait until it serves."""
         assert self._process is None or not self._process.running, f"{self.name} runs already"
-        command = [sys.executable, "-m", self.module, *flags]
+        command = [sys.executable, *self.launcher, self.module, *flags]
         self._process = await Process.start(
             self.name, command, folder=self.folder, environment=self.settings
         )
