@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -63,7 +64,7 @@ class Office:
         in_flight_max: int = 1_000,
         url: str | None = None,
         lease_seconds: float = 600.0,
-        open_log: Callable[[str], Awaitable[SqlSagaLog]] = SqlSagaLog.open,
+        open_log: Callable[[str], Awaitable[SqlSagaLog]] | None = None,
         versions: Versions = ORDER_PROCESSES,
     ) -> None:
         self.url = url or f"sqlite:///{folder}/orchestrator.db"
@@ -74,7 +75,7 @@ class Office:
         self._process_deadline_seconds = process_deadline_seconds
         self._return_window_seconds = return_window_seconds
         self._in_flight_max = in_flight_max
-        self._open_log = open_log
+        self._open_log = open_log or partial(SqlSagaLog.open, newest=versions.newest)
         self._versions = versions
         self._open = AsyncExitStack()
 
