@@ -5,16 +5,14 @@ participants: what was stored then is enough for the requests that are made of i
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
 
 from chassis.clock import SystemClock
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
-from orchestrator.saga.evolve import replay
 from orchestrator.saga_log.sql import SqlSagaLog
-from orchestrator.saga_log.tables import EVENTS, PROCESSES
 from tests.orchestrator.edge.harness.office import Office
 from tests.orchestrator.edge.harness.scripted import METHODS, ScriptedParticipants
-from tests.orchestrator.golden.golden import Golden, goldens, released
+from tests.orchestrator.golden.golden import goldens, released
+from tests.orchestrator.golden.stored import store
 
 COMPLETED = process_pb.ORDER_PROCESS_STATE_COMPLETED
 CANCELLED = process_pb.ORDER_PROCESS_STATE_CANCELLED
@@ -31,40 +29,6 @@ class ClockOfThen(SystemClock):
 
     def now_us(self) -> int:
         return super().now_us() - self._behind_us
-
-
-def store(connection: Connection, golden: Golden, length: int) -> str:
-    """A history as far as that, as its release left it when it was killed."""
-    state = replay(golden.events[:length])
-    process_id = f"{golden.row['process_id']}_{length}"
-    name, version = golden.definition
-    row = {
-        **golden.row,
-        "process_id": process_id,
-        "business_key": process_id,
-        "definition": name,
-        "definition_version": version,
-        "phase": state.phase.value,
-        "revision": length,
-        "epoch": 1,
-        "owner": None if state.phase.at_rest else "the release before",
-        "due_time_us": None if state.phase.at_rest else state.update_time_us,
-        "update_time_us": state.update_time_us,
-        "end_time_us": state.end_time_us,
-    }
-    texts = [
-        {
-            "process_id": process_id,
-            "sequence": sequence,
-            "kind": kind,
-            "time_us": time_us,
-            "body": body,
-        }
-        for sequence, (kind, time_us, body) in enumerate(golden.texts[:length], start=1)
-    ]
-    connection.execute(PROCESSES.insert(), row)
-    connection.execute(EVENTS.insert(), texts)
-    return process_id
 
 
 @pytest.mark.parametrize("release", released())

@@ -125,3 +125,22 @@ def plain(value: object) -> Any:
             return {it.name: plain(getattr(value, it.name)) for it in dataclasses.fields(value)}
         case _:
             return value
+
+
+def missing(before: object, now: object, where: str = "") -> list[str]:
+    """What was said before and is not said now. More may be said now than before."""
+    match before, now:
+        case dict(), dict():
+            return [
+                line
+                for name, it in before.items()
+                for line in missing(it, now.get(name), f"{where}/{name}")
+            ]
+        case list(), list() if len(before) == len(now):
+            return [
+                line
+                for place, (one, other) in enumerate(zip(before, now, strict=True))
+                for line in missing(one, other, f"{where}/{place}")
+            ]
+        case _:
+            return [] if before == now else [f"{where} was {before!r} and is {now!r}"]

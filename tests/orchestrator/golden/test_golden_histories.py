@@ -31,6 +31,7 @@ from tests.orchestrator.golden.golden import (
     Golden,
     current_release,
     goldens,
+    missing,
     plain,
     released,
 )
@@ -57,25 +58,6 @@ def definition_of(golden: Golden) -> Definition:
     return replace(
         known, policy=replace(known.policy, compensation_horizon_seconds=horizon_seconds)
     )
-
-
-def missing(before: object, now: object, where: str = "") -> list[str]:
-    """What was said before and is not said now. More may be said now than before."""
-    match before, now:
-        case dict(), dict():
-            return [
-                line
-                for name, it in before.items()
-                for line in missing(it, now.get(name), f"{where}/{name}")
-            ]
-        case list(), list() if len(before) == len(now):
-            return [
-                line
-                for place, (one, other) in enumerate(zip(before, now, strict=True))
-                for line in missing(one, other, f"{where}/{place}")
-            ]
-        case _:
-            return [] if before == now else [f"{where} was {before!r} and is {now!r}"]
 
 
 def test_the_golden_histories_grow_with_each_version() -> None:
