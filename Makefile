@@ -133,7 +133,7 @@ $(BENCH_VENV)/.locked: requirements-bench.lock
 
 setup-bench: $(BENCH_VENV)/.locked ## build .venv-bench: DBOS to compare with, matplotlib to draw with
 
-# SECTIONS: compare participants log. CONTENDERS and LOADS: some of them, with commas.
+# SECTIONS: compare participants log many overload outage. CONTENDERS and LOADS: some of them, with commas.
 bench: ROUNDS = 5
 bench: $(READY) ## how fast, against the bare calls and others: ROUNDS=5 CONTENDERS=... QUICK=1
 	@$(BIN)/python -m bench.speed $(SECTIONS) --rounds $(ROUNDS) $(if $(CONTENDERS),--contenders $(CONTENDERS)) \

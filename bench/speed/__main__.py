@@ -1,4 +1,4 @@
-"""`python -m bench.speed`: measures contenders, participants and the log, and prints it all.
+"""`python -m bench.speed`: measures it all, prints it, and what must be seen as a checklist.
 
 Exit codes: 0, whatever the figures are; 1, if anything did not end as it should; 2, if it was asked
 for what there is not; 130, interrupted.
@@ -30,6 +30,9 @@ from bench.speed.contenders import (
 )
 from bench.speed.log_alone import measure_log
 from bench.speed.machine import busy, described
+from bench.speed.many import PROCESSES, measure_many
+from bench.speed.outage import AWAY_SECONDS, measure_outage
+from bench.speed.overload import measure_overload
 from bench.speed.participants_alone import measure_participants
 from bench.speed.results import Results
 from bench.speed.stage import BENCH_PYTHON, Stage
@@ -38,9 +41,20 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
-COMPARE, PARTICIPANTS, LOG = SECTIONS = ("compare", "participants", "log")
+COMPARE, PARTICIPANTS, LOG, MANY, OVERLOAD, OUTAGE = SECTIONS = (
+    "compare",
+    "participants",
+    "log",
+    "many",
+    "overload",
+    "outage",
+)
+SHARED: Final = frozenset({COMPARE, PARTICIPANTS, LOG})
+"""These stand on one stage; the others each have their own, which they damage."""
 RESULTS: Final = ROOT / "bench" / "results"
 QUICK: Final = Pace(rounds=1, warm_up_seconds=0.3, measured_seconds=1.0, loads=(1, 32, 64))
+QUICK_MANY: Final = 200
+QUICK_AWAY_SECONDS: Final = 3.0
 _NOT_INSTALLED: Final = "not installed: make setup-bench"
 
 
@@ -52,6 +66,8 @@ class Options:
     contenders: tuple[Contender, ...]
     left_out: tuple[str, ...]
     pace: Pace
+    many: int
+    away_seconds: float
     out: Path
 
 
@@ -72,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         return EXIT_FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
         return EXIT_INTERRUPTED
-    lines = checklist(results.slices, results.rpcs)
+    lines = checklist(results)
     results = dataclasses.replace(results, checklist=tuple(it.kept() for it in lines))
     text = "\n".join((*results.text(), "", *checklist_table(lines), ""))
     print(text)
@@ -91,9 +107,9 @@ async def _run(options: Options) -> Results:
     results = Results(
         machine=machine,
         options={"sections": options.sections, **dataclasses.asdict(options.pace)},
-        left_out=(*options.left_out, *([busy()] if busy() else [])),
+        notes=(*options.left_out, *([busy()] if busy() else [])),
     )
-    async with Stage.built(stores) as stage:
+    async with Stage.built(stores if SHARED & set(options.sections) else ()) as stage:
         if COMPARE in options.sections:
             slices = await compare(stage, options.contenders, options.pace, _say)
             results = dataclasses.replace(results, slices=slices)
@@ -103,6 +119,15 @@ async def _run(options: Options) -> Results:
         if LOG in options.sections:
             logs = await measure_log(stage, options.pace, sorted(stores), _say)
             results = dataclasses.replace(results, logs=logs)
+    if MANY in options.sections:
+        many = await measure_many(_say, processes=options.many)
+        results = dataclasses.replace(results, many=many)
+    if OVERLOAD in options.sections:
+        overloads = await measure_overload(options.pace, _say)
+        results = dataclasses.replace(results, overloads=overloads)
+    if OUTAGE in options.sections:
+        outage = await measure_outage(options.pace, _say, away_seconds=options.away_seconds)
+        results = dataclasses.replace(results, outage=outage)
     return results
 
 
@@ -148,7 +173,7 @@ def _options(arguments: Sequence[str]) -> Options:
     if not BENCH_PYTHON.exists():
         if {DBOS_SQLITE, DBOS_POSTGRES} & set(names):
             parser.error(f"dbos is {_NOT_INSTALLED}")
-        left_out = [f"{it.name} is {_NOT_INSTALLED}" for it in contenders if _is_dbos(it)]
+        left_out = [f"{it.name} is left out, {_NOT_INSTALLED}" for it in contenders if _is_dbos(it)]
         contenders = tuple(it for it in contenders if not _is_dbos(it))
     pace = Pace(
         rounds=given.rounds,
@@ -161,6 +186,8 @@ def _options(arguments: Sequence[str]) -> Options:
         contenders=contenders,
         left_out=tuple(left_out),
         pace=dataclasses.replace(QUICK, loads=pace.loads or QUICK.loads) if given.quick else pace,
+        many=QUICK_MANY if given.quick else PROCESSES,
+        away_seconds=QUICK_AWAY_SECONDS if given.quick else AWAY_SECONDS,
         out=given.out,
     )
 

@@ -4,6 +4,7 @@ Invariant: every line says its target, its aim, what was measured and which of t
 pass, miss, or not measured. Must never: pass on what was not measured.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,10 @@ from bench.speed.figures import (
     per_second,
     ratio,
 )
-from bench.speed.participants_alone import NOOP, RpcSlice, cpu_ratio
+from bench.speed.many import PROCESSES
+from bench.speed.outage import AWAY_SECONDS
+from bench.speed.participants_alone import NOOP, cpu_ratio
+from bench.speed.results import Results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +75,20 @@ class Line:
         }
 
 
-def checklist(slices: Sequence[Slice], rpcs: Sequence[RpcSlice]) -> tuple[Line, ...]:
+def checklist(results: Results) -> tuple[Line, ...]:
     """Every line, whether it was measured or not."""
+    slices = results.slices
     return (
         *_against_bare(slices),
         Line(
             what="64 in flight: CPU of a durable CreateOrder, against a no-op",
             unit="x",
             at_most=1.5,
-            measured=cpu_ratio(rpcs, work="create_order", against=NOOP),
+            measured=cpu_ratio(results.rpcs, work="create_order", against=NOOP),
         ),
         *_against_dbos(slices),
         *_against_ourselves(slices),
+        *_under_stress(results),
     )
 
 
@@ -138,6 +144,49 @@ def _against_ourselves(slices: Sequence[Slice]) -> Iterator[Line]:
             against=OURS_POSTGRES,
             in_flight=64,
         ),
+    )
+
+
+def _under_stress(results: Results) -> Iterator[Line]:
+    many, outage = results.many, results.outage
+    full = f"{PROCESSES if many is None else many.processes:,} in flight"
+    away = f"a participant away for {AWAY_SECONDS if outage is None else outage.away_seconds:.0f} s"
+    yield Line(
+        what=f"{full}: memory of the orchestrator for each",
+        unit=" KiB",
+        at_most=48,
+        measured=None if many is None else Spread.of([many.kib_each]),
+    )
+    yield Line(
+        what=f"{full}, killed: from the start until the first goes on",
+        unit=" s",
+        at_most=2,
+        measured=None
+        if many is None
+        else Spread.of([math.inf if many.gone_on_seconds is None else many.gone_on_seconds]),
+    )
+    yield Line(
+        what=f"{full}, killed: not COMPLETED, or found by the audit",
+        unit="",
+        at_most=0,
+        measured=None if many is None else Spread.of([sum(many.failures.values())]),
+    )
+    yield Line(
+        what="twice the peak offered: goodput, against the peak",
+        unit="x",
+        at_least=0.9,
+        measured=Spread.of(it.kept for it in results.overloads),
+    )
+    yield Line(
+        what=f"{away}: not COMPLETED, or found by the audit",
+        unit="",
+        at_most=0,
+        measured=None if outage is None else Spread.of([sum(outage.failures.values())]),
+    )
+    yield Line(
+        what=f"{away}: calls in the first second, of the most in one",
+        unit="x",
+        measured=None if outage is None else Spread.of([outage.first_second_of_most]),
     )
 
 

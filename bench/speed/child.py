@@ -24,6 +24,7 @@ STOP_SECONDS_MAX: Final = 20.0
 ROOT: Final = Path(__file__).parents[2]
 _LOOK_SECONDS: Final = 0.05
 _TAIL_LINES: Final = 20
+_SAID_MAX: Final = 4_000
 
 
 class Child:
@@ -37,6 +38,7 @@ class Child:
         self._log = folder / f"{name}.log"
         self._process: asyncio.subprocess.Process | None = None
         self._channel = dial(self.port.address)
+        self._settings: Mapping[str, str] = {}
         self._check: HealthCheck = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=HealthCheckRequest.SerializeToString,
@@ -71,6 +73,7 @@ class Child:
     async def spawn(self, settings: Mapping[str, str]) -> None:
         """Starts it."""
         assert self._process is None, "one life at a time"
+        self._settings = settings
         self._process = await asyncio.create_subprocess_exec(
             *leashed(self._command),
             cwd=self._folder,
@@ -81,6 +84,15 @@ class Child:
             start_new_session=True,
         )
         sink.close()
+
+    async def respawn(self) -> None:
+        """Starts it again, as it was started before."""
+        await self.spawn(self._settings)
+
+    def tell(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        assert self._process is not None, "it is started first"
+        self._process.send_signal(number)
 
     async def serving(self) -> None:
         """Waits until it serves.
@@ -179,9 +191,8 @@ async def told(command: Sequence[str], text: str, *, folder: Path) -> str:
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        raise WillNotRun(
-            f"{' '.join(command[1:])} failed:\n{err.decode(errors='replace')[-4_000:]}"
-        )
+        said = (out + err).decode(errors="replace")[-_SAID_MAX:]
+        raise WillNotRun(f"{' '.join(command[1:])} failed ({process.returncode}):\n{said}")
     return out.decode()
 
 

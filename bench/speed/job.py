@@ -15,7 +15,7 @@ ORCHESTRATOR, PARTICIPANTS, DATABASE = ROLES = ("orchestrator", "participants", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A closed loop: so many calls are under way at every moment."""
+    """A closed loop: so many calls are under way at every moment. Unless it has a rate."""
 
     work: str
     """What is called: see load.WORKS."""
@@ -26,6 +26,10 @@ class Job:
     in_flight: int
     warm_up_seconds: float
     measured_seconds: float
+    calls: int = 0
+    """After so many it is over, whatever else is said. Zero: it goes by the seconds."""
+    per_second: float = 0.0
+    """An open loop: so many begin each second, whatever becomes of them. Zero: a closed one."""
     deadline_seconds: float = 120.0
     """Of each call."""
     watched: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
@@ -50,6 +54,12 @@ class Report:
     p99_ms: float
     failures: Mapping[str, int]
     """What did not, from the first call to the last, and how often."""
+    failures_measured: Mapping[str, int]
+    """What did not while it was measured."""
+    failures_p99_ms: float
+    """How long those took."""
+    good_by_second: Sequence[int]
+    """How many ended as they should in each second since the first call."""
     cpu_seconds: Mapping[str, float]
     """By role."""
     memory_bytes_peak: Mapping[str, int]

@@ -34,35 +34,45 @@ class Load:
     def __init__(self, job: Job, work: Work) -> None:
         self._job = job
         self._work = work
+        self._begun = 0
         self._made = 0
         self._ended = 0
         self._failures: Counter[str] = Counter()
-        self._latencies: list[float] = []
+        self._measured = Tally()
+        self._good_by_second: Counter[int] = Counter()
         self._moved = asyncio.Event()
         self._stopping = False
+        self._began = time.perf_counter()
 
     async def run(self) -> Report:
         """All of it; returns when nothing is under way any more."""
-        async with asyncio.TaskGroup() as callers:
-            for begun in range(1, self._job.in_flight + 1):
-                callers.create_task(self._call())
-                if begun % _BEGUN_AT_ONCE == 0:
-                    await asyncio.sleep(_BEGUN_EVERY_SECONDS)
-            await self._for(self._job.warm_up_seconds)
-            self._latencies = []
+        async with asyncio.TaskGroup() as calls:
+            if self._job.per_second:
+                load = calls.create_task(self._begin_steadily(calls))
+            else:
+                load = calls.create_task(self._begin_callers(calls))
+            if not self._job.calls:
+                await self._for(self._job.warm_up_seconds)
+            measured = self._measured = Tally()
             before, own_before = self._usage(), time.process_time()
             began = time.perf_counter()
             await self._for(self._job.measured_seconds)
             seconds = time.perf_counter() - began
             after, own_after = self._usage(), time.process_time()
-            latencies, self._latencies = self._latencies, []
+            self._measured = Tally()
             self._stopping = True
+            await load
         return Report(
-            calls=len(latencies),
+            calls=len(measured.good),
             seconds=seconds,
-            p50_ms=1_000 * percentile(latencies, 50),
-            p99_ms=1_000 * percentile(latencies, 99),
+            p50_ms=1_000 * percentile(measured.good, 50),
+            p99_ms=1_000 * percentile(measured.good, 99),
             failures=dict(self._failures),
+            failures_measured=dict(measured.failures),
+            failures_p99_ms=1_000 * percentile(measured.bad, 99),
+            good_by_second=[
+                self._good_by_second[it] for it in range(max(self._good_by_second, default=-1) + 1)
+            ],
             cpu_seconds={
                 role: it.cpu_seconds - before[role].cpu_seconds for role, it in after.items()
             },
@@ -71,29 +81,59 @@ class Load:
         )
 
     async def _for(self, seconds: float) -> None:
-        """So long, and until as many calls have ended as are under way at once."""
-        goal = self._ended + self._job.in_flight
-        await asyncio.sleep(seconds)
-        while self._ended < goal:
+        """So long, and until enough have ended."""
+        goal = self._job.calls or self._ended + self._job.in_flight
+        if not self._job.calls:
+            await asyncio.sleep(seconds)
+        while not self._job.per_second and self._ended < goal:
             self._moved.clear()
             await self._moved.wait()
 
-    async def _call(self) -> None:
+    async def _begin_callers(self, calls: asyncio.TaskGroup) -> None:
+        for begun in range(1, self._job.in_flight + 1):
+            calls.create_task(self._call_on())
+            if begun % _BEGUN_AT_ONCE == 0:
+                await asyncio.sleep(_BEGUN_EVERY_SECONDS)
+
+    async def _begin_steadily(self, calls: asyncio.TaskGroup) -> None:
         while not self._stopping:
-            number = self._made
-            self._made += 1
-            began = time.perf_counter()
-            wrong = await self._work.once(number)
-            seconds = time.perf_counter() - began
-            self._ended += 1
-            if wrong:
-                self._failures[wrong] += 1
-            else:
-                self._latencies.append(seconds)
-            self._moved.set()
+            due = int((time.perf_counter() - self._began) * self._job.per_second)
+            for _ in range(self._begun, due):
+                self._begun += 1
+                calls.create_task(self._call())
+            await asyncio.sleep(_BEGUN_EVERY_SECONDS)
+
+    async def _call_on(self) -> None:
+        while not self._stopping and (not self._job.calls or self._made < self._job.calls):
+            await self._call()
+
+    async def _call(self) -> None:
+        number = self._made
+        self._made += 1
+        began = time.perf_counter()
+        wrong = await self._work.once(number)
+        ended = time.perf_counter()
+        self._ended += 1
+        if wrong:
+            self._failures[wrong] += 1
+            self._measured.failures[wrong] += 1
+            self._measured.bad.append(ended - began)
+        else:
+            self._good_by_second[int(ended - self._began)] += 1
+            self._measured.good.append(ended - began)
+        self._moved.set()
 
     def _usage(self) -> Mapping[str, Usage]:
         return {role: usage_of(pids) for role, pids in self._job.watched.items()}
+
+
+class Tally:
+    """What ended in a stretch of time: how long each took, in seconds."""
+
+    def __init__(self) -> None:
+        self.good: list[float] = []
+        self.bad: list[float] = []
+        self.failures: Counter[str] = Counter()
 
 
 async def perform(job: Job) -> Report:

@@ -6,7 +6,7 @@ both.
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,9 @@ from bench.speed.figures import (
 )
 from bench.speed.job import DATABASE, PARTICIPANTS
 from bench.speed.log_alone import LogSlice, log_table
+from bench.speed.many import Many, many_table
+from bench.speed.outage import Outage, outage_table
+from bench.speed.overload import Overload, overload_table
 from bench.speed.participants_alone import RpcSlice, participants_table
 
 _GENERATOR_BUSY_MAX = 0.9
@@ -29,15 +32,18 @@ _GENERATOR_BUSY_MAX = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """What was measured, on what, and what was left out."""
+    """What was measured, on what, and what is to be known about it."""
 
     machine: Mapping[str, str]
     options: Mapping[str, Any]
-    left_out: tuple[str, ...]
-    """Why something that could have been measured was not."""
+    notes: tuple[str, ...]
+    """What was left out, and what makes figures doubtful."""
     slices: tuple[Slice, ...] = ()
     rpcs: tuple[RpcSlice, ...] = ()
     logs: tuple[LogSlice, ...] = ()
+    many: Many | None = None
+    overloads: tuple[Overload, ...] = ()
+    outage: Outage | None = None
     checklist: tuple[Mapping[str, Any], ...] = field(default=())
 
     @property
@@ -47,6 +53,9 @@ class Results:
         for where, failures in (
             *((f"{it.contender}, {it.in_flight} in flight", it.failures) for it in self.slices),
             *((f"{it.work} on {it.server}", it.failures) for it in self.rpcs),
+            *(("many", it.failures) for it in (self.many,) if it is not None),
+            *((f"overload, round {it.round}", it.failures) for it in self.overloads),
+            *(("outage", it.failures) for it in (self.outage,) if it is not None),
         ):
             for what, count in failures.items():
                 key = f"{where}: {what}"
@@ -61,16 +70,18 @@ class Results:
     def text(self) -> Iterator[str]:
         """As it is shown."""
         yield "  ".join(f"{name} {value}" for name, value in self.machine.items())
-        yield from (f"LEFT OUT: {it}" for it in self.left_out)
-        if self.slices:
-            yield ""
-            yield from contenders_table(self.slices)
-        if self.rpcs:
-            yield ""
-            yield from participants_table(self.rpcs)
-        if self.logs:
-            yield ""
-            yield from log_table(self.logs)
+        yield from (f"NOTE: {it}" for it in self.notes)
+        tables: tuple[Iterable[str], ...] = (
+            contenders_table(self.slices) if self.slices else (),
+            participants_table(self.rpcs) if self.rpcs else (),
+            log_table(self.logs) if self.logs else (),
+            many_table(self.many) if self.many else (),
+            overload_table(self.overloads) if self.overloads else (),
+            outage_table(self.outage) if self.outage else (),
+        )
+        for table in tables:
+            lines = list(table)
+            yield from ["", *lines] if lines else []
         if self.failures:
             yield ""
             yield "FAILED"

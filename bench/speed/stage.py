@@ -56,8 +56,8 @@ class Stage:
             await stage.close()
             shutil.rmtree(stage.folder, ignore_errors=True)
 
-    async def start_participants(self) -> None:
-        """Starts the three, unless they run.
+    async def start_participants(self, *, gated: bool = False) -> None:
+        """Starts the three, unless they run; behind gates, if so told: see `gated`.
 
         Raises:
             WillNotRun: One of them does not come up.
@@ -65,7 +65,11 @@ class Stage:
         if self.participants:
             return
         for name, module in MODULES.items():
-            self.participants[name] = self.child(name, module)
+            self.participants[name] = (
+                self.child(name, "bench.speed.gated", arguments=(module,))
+                if gated
+                else self.child(name, module)
+            )
         settings = {
             "OMS_PAYMENT_GATEWAY_DATABASE_URL": f"sqlite:///{self.folder / 'gateway.db'}",
         }

@@ -23,6 +23,7 @@ from oms.delivery.v1.delivery_pb2 import DELIVERY_STATE_ASSIGNED
 from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 from oms.orchestrator.v1.order_process_pb2 import (
     ORDER_PROCESS_STATE_COMPLETED,
+    ORDER_PROCESS_STATE_RUNNING,
     OrderProcessState,
 )
 from oms.orchestrator.v1.order_process_service_pb2 import StartOrderProcessRequest
@@ -97,6 +98,21 @@ class StartProcess(Work):
         return "" if state == ORDER_PROCESS_STATE_COMPLETED else OrderProcessState.Name(state)
 
 
+class AcceptProcess(StartProcess):
+    """StartOrderProcess, which answers as soon as the process is accepted."""
+
+    async def _ask(self, number: int) -> str:
+        asked = order(f"{self._job.prefix}-{number}", number)
+        asked.return_immediately = True
+        stub = self._stubs[number % len(self._stubs)]
+        reply = await stub.StartOrderProcess(
+            asked, timeout=self._job.deadline_seconds, wait_for_ready=True
+        )
+        state = reply.process.state
+        good = (ORDER_PROCESS_STATE_RUNNING, ORDER_PROCESS_STATE_COMPLETED)
+        return "" if state in good else OrderProcessState.Name(state)
+
+
 class CreateOrder(Work):
     """OrderService.CreateOrder."""
 
@@ -145,6 +161,7 @@ class CreateDelivery(Work):
 WORKS: Final[Mapping[str, Callable[[Channels, Job], Work]]] = MappingProxyType(
     {
         "process": StartProcess,
+        "accept": AcceptProcess,
         "create_order": CreateOrder,
         "create_payment": CreatePayment,
         "create_delivery": CreateDelivery,

@@ -10,6 +10,9 @@ from bench.speed import plot
 from bench.speed.checklist import checklist, checklist_table
 from bench.speed.contenders import CONTENDERS, NoSuchContender, chosen
 from bench.speed.figures import Slice
+from bench.speed.many import Many
+from bench.speed.outage import Outage, by_second
+from bench.speed.overload import Overload
 from bench.speed.participants_alone import RpcSlice
 from bench.speed.results import Results
 
@@ -51,8 +54,12 @@ SLICES = (
 RPCS = (rpc("no-op", 0.2), rpc("no-op in our server", 0.22), rpc("durable", 0.31))
 
 
+def results(slices: tuple[Slice, ...], rpcs: tuple[RpcSlice, ...] = ()) -> Results:
+    return Results(machine={"processors": "2"}, options={}, notes=(), slices=slices, rpcs=rpcs)
+
+
 def verdicts(slices: tuple[Slice, ...], rpcs: tuple[RpcSlice, ...]) -> dict[str, str]:
-    return {it.what: it.verdict for it in checklist(slices, rpcs)}
+    return {it.what: it.verdict for it in checklist(results(slices, rpcs))}
 
 
 def test_a_line_passes_or_misses_by_its_median() -> None:
@@ -68,15 +75,14 @@ def test_what_was_not_measured_never_passes() -> None:
 
 
 def test_each_line_of_the_checklist_is_shown_with_what_was_measured() -> None:
-    lines = checklist(SLICES, RPCS)
+    lines = checklist(results(SLICES, RPCS))
     shown = list(checklist_table(lines))[2:]
     assert len(lines) == len(shown)
     assert ["<=", "1.5x", "1.25x", "1.40", "(1.40..1.40)", "pass"] == shown[0].split()[-6:]
 
 
 def test_the_table_has_a_line_for_each_contender_under_each_load() -> None:
-    results = Results(machine={"processors": "2"}, options={}, left_out=(), slices=SLICES)
-    lines = [it for it in results.text() if "sqlite" in it or "bare " in it]
+    lines = [it for it in results(SLICES).text() if "sqlite" in it or "bare " in it]
     assert ["64", "64", "4,096"] == [it.split()[0] for it in lines if it.split()[0][0].isdigit()]
     ours = next(it for it in lines if it.split()[:2] == ["64", "ours-sqlite"])
     assert ["1.40", "(1.40..1.40)", "0.80", "(0.80..0.80)"] == ours.split()[9:13]
@@ -84,11 +90,78 @@ def test_the_table_has_a_line_for_each_contender_under_each_load() -> None:
 
 def test_a_failure_is_in_the_text_and_in_the_json() -> None:
     failed = replace(one("bare", 1, 1, rate=10, cpu=1.0), failures={"PARKED": 3})
-    results = Results(machine={}, options={}, left_out=("dbos is not here",), slices=(failed,))
-    text = "\n".join(results.text())
+    run = replace(results((failed,)), notes=("dbos is not here",))
+    text = "\n".join(run.text())
     assert "3 x bare, 1 in flight: PARKED" in text
-    assert "LEFT OUT: dbos is not here" in text
-    assert {"bare, 1 in flight: PARKED": 3} == json.loads(results.json())["failures"]
+    assert "NOTE: dbos is not here" in text
+    assert {"bare, 1 in flight: PARKED": 3} == json.loads(run.json())["failures"]
+
+
+MANY = Many(
+    processes=100,
+    accept_seconds=1.0,
+    memory_kib_idle=10_000,
+    memory_kib_full=14_000,
+    gone_on_seconds=1.5,
+    settled_seconds=30.0,
+    completed=101,
+    audit="",
+)
+OVERLOAD = Overload(
+    round=1,
+    peak_per_second=100.0,
+    offered_per_second=200.0,
+    good_per_second=80.0,
+    shed_per_second=120.0,
+    other={},
+    p50_ms=1.0,
+    p99_ms=2.0,
+    shed_p99_ms=3.0,
+    settled_seconds=1.0,
+    audit="",
+)
+OUTAGE = Outage(
+    away_seconds=30.0,
+    offered_per_second=50.0,
+    processes=1_000,
+    failed={},
+    good_by_second=(50, 0, 100),
+    arrivals_by_second=(10, 20, 40),
+    settled_seconds=1.0,
+    audit="",
+)
+
+
+def test_stress_passes_where_all_was_completed_and_the_audit_is_clean() -> None:
+    run = replace(results(()), many=MANY, overloads=(OVERLOAD,), outage=OUTAGE)
+    found = {it.what: it.verdict for it in checklist(run) if it.verdict != "not measured"}
+    assert ["pass", "pass", "pass", "miss", "pass", "shown"] == list(found.values())
+    assert {} == run.failures
+
+
+def test_one_that_was_lost_or_found_by_the_audit_is_a_failure_of_the_run() -> None:
+    run = replace(
+        results(()),
+        many=replace(MANY, completed=100),
+        overloads=(replace(OVERLOAD, audit="an orphan"),),
+        outage=replace(OUTAGE, failed={"ORDER_PROCESS_STATE_CANCELLED": 2}),
+    )
+    assert {
+        "many: not COMPLETED": 1,
+        "overload, round 1: oms audit: an orphan": 1,
+        "outage: ORDER_PROCESS_STATE_CANCELLED": 2,
+    } == run.failures
+
+
+def test_what_never_went_on_misses() -> None:
+    run = replace(results(()), many=replace(MANY, gone_on_seconds=None))
+    assert "miss" in {it.verdict for it in checklist(run)}
+
+
+def test_a_herd_is_told_from_a_ramp_by_its_first_second() -> None:
+    times = [100.0, 100.1, 100.9, 101.0, 102.5]
+    assert (3, 1, 1, 0) == by_second(times)[:4]
+    assert 0.25 == OUTAGE.first_second_of_most
 
 
 def test_the_picture_has_a_line_for_each_contender_and_percentile() -> None:
