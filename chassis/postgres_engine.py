@@ -104,6 +104,9 @@ def open_engines(
 def prepare(connection: sqlalchemy.Connection, url: URL, name: str) -> None:
     """Has nothing time out in the transaction begun, and sees to its schema: for migrations."""
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    # Between two of its statements much is imported and compared: on a machine that is busy it may
+    # take long, and nobody waits for its locks but others that start.
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     if (schema := schema_of(url, name)) is None:
         return
     # Who may not create one may use one that is there.

@@ -45,6 +45,7 @@ _SQLITE_STATEMENT_WRONG: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_RANGE)
 _SQLSTATE_KINDS: Final = MappingProxyType(
     {
         "25006": Kind.READ_ONLY,  # a standby, or a server that was made read-only
+        "25P03": Kind.SLOW,  # it stood still in the midst of a transaction
         "53100": Kind.FULL,
         "55P03": Kind.LOCKED,  # lock_timeout
         "57014": Kind.SLOW,  # statement_timeout

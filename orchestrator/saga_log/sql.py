@@ -31,6 +31,7 @@ from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.codec import encode
 from orchestrator.saga_log.group_read import GroupRead
 from orchestrator.saga_log.protocol import Append, ListQuery, NewProcess, ProcessRow, StoredProcess
+from orchestrator.saga_log.pulse import Pulse
 from orchestrator.saga_log.sql_claims import ClaimCommand, HeartbeatCommand, ReleaseCommand
 from orchestrator.saga_log.sql_retirement import SqlRetirement, retired_rows_by_key
 from orchestrator.saga_log.sql_work import Work
@@ -63,6 +64,7 @@ class SqlSagaLog:
         self._commits = commits
         self._work = work or Work(shared=False)
         self._loads: GroupRead[tuple[str, int], StoredProcess | None] = GroupRead(self._load_all)
+        self._pulse = Pulse()
         self._in_doubt: dict[tuple[str, int], None] = {}
 
     @classmethod
@@ -131,7 +133,13 @@ class SqlSagaLog:
     async def claim(self, *, owner: str, now_us: int, limit: int) -> tuple[StoredProcess, ...]:
         """Takes over what nobody runs: what the dead left, what is due, and what was in doubt."""
         looked_for = tuple(islice(self._in_doubt, limit))
-        command = ClaimCommand(owner=owner, now_us=now_us, limit=limit, maybe_mine=set(looked_for))
+        command = ClaimCommand(
+            owner=owner,
+            now_us=now_us,
+            limit=limit,
+            orphans=self._pulse.steady,
+            maybe_mine=set(looked_for),
+        )
         try:
             rows = cast("Sequence[ProcessRow]", await self._submit(command))
             claimed = await self._read(lambda connection: sql_reads.with_events(connection, rows))
@@ -146,7 +154,8 @@ class SqlSagaLog:
         """When the first process that nobody runs falls due; long ago, if it is in doubt."""
         if self._in_doubt:
             return 0
-        return await self._read(partial(self._work.next_due_us, owner=owner))
+        orphans = self._pulse.steady
+        return await self._read(partial(self._work.next_due_us, owner=owner, orphans=orphans))
 
     async def release(self, *, process_id: str, epoch: int, due_time_us: int) -> None:
         """Gives a waiting process back, to be claimed when it is due."""
@@ -156,8 +165,10 @@ class SqlSagaLog:
 
     async def beat(self, owner: str, *, lease_seconds: float) -> None:
         """Says that an owner is alive for so long from now on. Zero: that it is not, any more."""
+        sent = self._pulse.now()
         lease_us = round(lease_seconds * 1_000_000)
         await self._submit(HeartbeatCommand(owner=owner, lease_us=lease_us))
+        self._pulse.noted(sent=sent, lease_seconds=lease_seconds)
 
     async def owned(self, owner: str) -> Collection[tuple[str, int]]:
         """All that is not at rest and belongs to an owner, each with its epoch."""

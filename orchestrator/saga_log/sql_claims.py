@@ -45,6 +45,8 @@ class ClaimCommand:
     owner: str
     now_us: int
     limit: int
+    orphans: bool
+    """Whether to take over what the dead left."""
     maybe_mine: set[tuple[str, int]]
 
 
@@ -101,9 +103,10 @@ class ClaimWriter:
             if row.owner == command.owner and (row.process_id, row.epoch) in command.maybe_mine
         ]
         assert len(rows) <= command.limit, "a claim looks for no more than it may take"
-        rows += self._work.orphaned(
-            connection, owner=command.owner, limit=command.limit - len(rows), lock=True
-        )
+        if command.orphans:
+            rows += self._work.orphaned(
+                connection, owner=command.owner, limit=command.limit - len(rows), lock=True
+            )
         rows += self._work.released_due(
             connection, now_us=command.now_us, limit=command.limit - len(rows), lock=True
         )

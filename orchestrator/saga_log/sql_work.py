@@ -84,9 +84,11 @@ class Work:
         statement = _locking(self._released_due) if lock else self._released_due
         return list(select_rows(connection, statement, now_us=now_us, limit=limit))
 
-    def next_due_us(self, connection: Connection, *, owner: str) -> int | None:
+    def next_due_us(
+        self, connection: Connection, *, owner: str, orphans: bool = True
+    ) -> int | None:
         """When the first process that nobody runs falls due: long ago, if it is orphaned."""
-        if self.orphaned(connection, owner=owner, limit=1):
+        if orphans and self.orphaned(connection, owner=owner, limit=1):
             return 0
         first = next(select_rows(connection, self._released, limit=1), None)
         return None if first is None else first.due_time_us

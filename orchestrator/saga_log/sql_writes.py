@@ -29,7 +29,9 @@ from sqlalchemy import (
     not_,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.elements import ClauseElement
 
 from chassis.group_commit import Missed
 from orchestrator.saga_log import sql_reads
@@ -126,7 +128,7 @@ class LogWriter:
         leave_guards: Sequence[ColumnElement[bool]] = LEAVE_GUARDS,
     ) -> None:
         """`work` finds what nobody runs; without it, all that others own is that."""
-        self._insert_process = DriverStatement(insert(PROCESSES), dialect)
+        self._insert_process = DriverStatement(_insert_if_new(dialect), dialect)
         self._insert_event = DriverStatement(insert(EVENTS), dialect)
         self._append = DriverStatement(
             update(PROCESSES)
@@ -198,7 +200,9 @@ class LogWriter:
         if fresh:
             # In one order everywhere: so replicas that were sent the same do not lock in a circle.
             fresh.sort(key=lambda command: command.new.business_key)
-            self._insert_process.run(connection, [_process_values(command) for command in fresh])
+            values = [_process_values(command) for command in fresh]
+            if self._insert_process.run(connection, values) != len(fresh):
+                fresh = self._make_room(connection, commands, fresh, replies)
             # Looked for once the key is ours: nobody can retire a process of that key any more.
             retired = retired_rows_by_key(connection, (it.new.business_key for it in fresh))
             if retired:
@@ -208,6 +212,28 @@ class LogWriter:
                 connection, ((command.new.process_id, 0, command.texts) for command in fresh)
             )
         return replies
+
+    def _make_room(
+        self,
+        connection: Connection,
+        commands: Mapping[int, CreateCommand],
+        fresh: Sequence[CreateCommand],
+        replies: dict[int, tuple[ProcessRow, bool]],
+    ) -> list[CreateCommand]:
+        """Answers with what another replica created meanwhile.
+
+        Returns:
+            Those whose processes are there now because of us.
+        """
+        there = sql_reads.rows_by_key(connection, [it.new.business_key for it in fresh])
+        for index, command in commands.items():
+            if (row := there.get(command.new.business_key)) is not None:
+                replies[index] = (row, row.process_id == command.new.process_id)
+        ours = [it for it in fresh if _is_there(it.new, there)]
+        if any(it.new.business_key not in there for it in fresh):
+            # Retired between the two statements, or its id is another one's: look again, alone.
+            raise Missed(commands)
+        return ours
 
     def _give_way(
         self,
@@ -272,6 +298,21 @@ class LogWriter:
 def _of_kind(kind: type[C], commands: Sequence[LogCommand]) -> dict[int, C]:
     """The commands of one kind, by their place in the batch."""
     return {index: it for index, it in enumerate(commands) if isinstance(it, kind)}
+
+
+def _insert_if_new(dialect: Dialect) -> ClauseElement:
+    """A row of processes, unless its key is there: then nothing, and nobody's batch fails for it.
+
+    Where another transaction is about to write that key, it is waited for.
+    """
+    # Both spell it alike, and SQLAlchemy has no word for it that is neither's.
+    own = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    return own(PROCESSES).on_conflict_do_nothing(index_elements=[PROCESSES.c.business_key])
+
+
+def _is_there(new: NewProcess, there: Mapping[str, ProcessRow]) -> bool:
+    row = there.get(new.business_key)
+    return row is not None and row.process_id == new.process_id
 
 
 def _first_row(new: NewProcess) -> ProcessRow:

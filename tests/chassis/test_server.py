@@ -187,7 +187,7 @@ async def test_calls_that_have_arrived_and_are_not_accepted_yet_are_served_befor
         wanted = [text(str(number)) for number in range(50)]
         calls = [callers.submit(echo, it, timeout=TIMEOUT_SECONDS) for it in wanted]
         # Other programs do not stand still while this one's loop does: all of the calls arrive.
-        time.sleep(0.3)  # noqa: ASYNC251
+        time.sleep(1.5)  # noqa: ASYNC251
         drain = asyncio.create_task(setup.server.drain())
         answers = await asyncio.gather(*map(asyncio.wrap_future, calls), return_exceptions=True)
         await drain

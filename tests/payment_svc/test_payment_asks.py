@@ -1,9 +1,10 @@
 """Asking the gateway: stopped at every point, left by its callers, crashed, cancelled meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
+import grpc.aio
 import pytest
 
 from chassis.statuses import WireError
@@ -221,14 +222,27 @@ async def test_trouble_at_the_gateway_is_told_and_the_next_caller_asks_again(
         assert 1 == [entry.kind for entry in view.entries("pay_1")].count(kind)
 
 
+async def answered(call: Awaitable[m.Payment]) -> m.PaymentState.ValueType | None:
+    """The state that a call is answered with. None: that it is not known yet."""
+    try:
+        return (await call).state
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        return None
+
+
 async def test_a_gateway_that_is_too_slow_is_asked_again(
     new_database_url: Callable[[], str],
 ) -> None:
-    async with Desk(new_database_url, gateway_timeout_seconds=0.01) as desk:
+    async with Desk(new_database_url, gateway_timeout_seconds=0.05) as desk:
         gate = desk.gateway.shut("pay_1", Kind.HOLD, Way.BACK)
         assert UNAVAILABLE == told(await refusal(desk.create("pay_1")))
         gate.open()
-        assert m.PAYMENT_STATE_HELD == (await desk.create("pay_1")).state
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            # On a machine that is busy the gateway may be too slow once more.
+            while (await answered(desk.create("pay_1"))) != m.PAYMENT_STATE_HELD:
+                pass
         assert AMOUNT == desk.balance("pay_1").on_hold
 
 

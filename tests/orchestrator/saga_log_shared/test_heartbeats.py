@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.saga_log.pulse import Pulse
 from orchestrator.saga_log.sql import SqlSagaLog
 from orchestrator.saga_log.tables import REPLICAS
 from tests.orchestrator.saga_log.conformance.processes import ME, OTHER, T0, claimed, new
@@ -60,6 +61,62 @@ async def test_who_was_taken_for_dead_and_comes_back_keeps_what_nobody_claimed(
     lapse(one, ME)
     await one.beat(ME, lease_seconds=LONG_SECONDS)
     assert [] == await claimed(other, owner=OTHER)
+
+
+class MovableTime:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def back_after_an_outage(
+    one: TroubledLog, other: TroubledLog, time: MovableTime
+) -> list[list[str]]:
+    """Everybody's lease has lapsed, and one is there first; what it claims then and later."""
+    other._pulse = Pulse(time)
+    await one.beat(ME, lease_seconds=LONG_SECONDS)
+    await other.beat(OTHER, lease_seconds=LONG_SECONDS)
+    await one.create(new())
+    for owner in (ME, OTHER):
+        lapse(one, owner)
+    time.now += LONG_SECONDS + 1
+    found = [await claimed(other, owner=OTHER)]
+    for _ in range(2):
+        await other.beat(OTHER, lease_seconds=LONG_SECONDS)
+        found.append(await claimed(other, owner=OTHER))
+        time.now += LONG_SECONDS - 1
+    await other.beat(OTHER, lease_seconds=LONG_SECONDS)
+    return [*found, await claimed(other, owner=OTHER)]
+
+
+async def test_who_is_back_first_after_an_outage_gives_the_others_a_lease_to_come_back(
+    one: TroubledLog, other: TroubledLog
+) -> None:
+    assert [[], [], [], ["prc_1"]] == await back_after_an_outage(one, other, MovableTime())
+
+
+async def test_without_that_the_living_lose_what_they_run(
+    one: TroubledLog, other: TroubledLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removes the mechanism: the test above would fail."""
+    monkeypatch.setattr(Pulse, "steady", True)
+    found = await back_after_an_outage(one, other, MovableTime())
+    assert ["prc_1"] == found[0]
+
+
+async def test_what_nobody_owns_is_claimed_in_the_meantime(
+    one: TroubledLog, other: TroubledLog
+) -> None:
+    time = MovableTime()
+    other._pulse = Pulse(time)
+    await other.beat(OTHER, lease_seconds=LONG_SECONDS)
+    await one.create(new())
+    await one.release(process_id="prc_1", epoch=1, due_time_us=T0)
+    time.now += LONG_SECONDS + 1
+    assert T0 == await other.next_due_us(OTHER)
+    assert ["prc_1"] == await claimed(other, owner=OTHER)
 
 
 async def test_a_lease_is_measured_by_the_clock_of_the_database(
