@@ -38,6 +38,10 @@ EXIT_INTERRUPTED: Final = 130
 # For servers that are not told by a setting.
 CONNECTION_AGE_SECONDS_MAX: Final = 300.0
 
+UNACCEPTED_MAX: Final = 20_000
+"""So many calls that have arrived while the loop was busy wait in the library. It would begin to
+cut them at a thousand, with a bare CANCELLED; a handler tells who is turned away why."""
+
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 
 # A call that has arrived waits in the library until it is accepted, and is cut there by the stop,
@@ -134,6 +138,8 @@ class Server:
                 # A watcher that is gone without a word is noticed.
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.server.max_pending_requests", UNACCEPTED_MAX),
+                ("grpc.server.max_pending_requests_hard_limit", UNACCEPTED_MAX),
                 # The library varies it by a tenth, so that not all come again at once, and without
                 # a grace it cuts nothing: a watch stays on the old connection to its end.
                 ("grpc.max_connection_age_ms", round(1_000 * self._connection_age_seconds_max)),

@@ -13,6 +13,8 @@ import grpc.aio
 import uvloop
 from grpc_health.v1 import health, health_pb2_grpc
 
+from chassis.server import UNACCEPTED_MAX
+
 GRACE_SECONDS = 5.0
 
 
@@ -27,6 +29,8 @@ async def serve_plainly(listen: str, add: Callable[[grpc.aio.Server], None]) -> 
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.server.max_pending_requests", UNACCEPTED_MAX),
+            ("grpc.server.max_pending_requests_hard_limit", UNACCEPTED_MAX),
         ]
     )
     add(server)
