@@ -21,9 +21,11 @@ from bench.speed.job import Job, Report
 from bench.speed.usage import Usage, usage_of
 from bench.speed.works import WORKS, Work
 
-# Ten thousand calls begun in one turn on one connection: half of them would be cancelled.
-_BEGUN_AT_ONCE: Final = 100
-_BEGUN_EVERY_SECONDS: Final = 0.01
+# Not all at once, or they would go through their steps in one wave. The callers begin a thousand a
+# second; from then on as many calls begin as end.
+_BEGUN_AT_ONCE: Final = 20
+_BEGUN_EVERY_SECONDS: Final = 0.02
+_OFFERED_EVERY_SECONDS: Final = 0.01
 # A connection for so many calls.
 _CALLS_A_CHANNEL: Final = 512
 
@@ -101,7 +103,7 @@ class Load:
             for _ in range(self._begun, due):
                 self._begun += 1
                 calls.create_task(self._call())
-            await asyncio.sleep(_BEGUN_EVERY_SECONDS)
+            await asyncio.sleep(_OFFERED_EVERY_SECONDS)
 
     async def _call_on(self) -> None:
         while not self._stopping and (not self._job.calls or self._made < self._job.calls):

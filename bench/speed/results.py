@@ -96,8 +96,8 @@ def contenders_table(slices: Sequence[Slice]) -> Iterator[str]:
     )
     yield (
         f"  {'in flight':>9}  {'contender':<17}{'proc./s':>8}{'orch.':>8}{'partic.':>8}"
-        f"{'datab.':>8}{'p50 ms':>9}{'p99 ms':>9}{'MiB':>7}{'orch. CPU x bare':>20}"
-        f"{'proc./s x bare':>20}{'p50 x bare':>20}"
+        f"{'datab.':>8}{'p50 ms':>9}{'p99 ms':>9}{'MiB':>7}{'orch. CPU x bare':>23}"
+        f"{'proc./s x bare':>23}{'p50 x bare':>23}"
     )
     columns = [
         medians(slices, of)
@@ -123,7 +123,7 @@ def contenders_table(slices: Sequence[Slice]) -> Iterator[str]:
             f"  {load:>9,}  {contender:<17}{rate:>8.0f}{orchestrator:>8.2f}{participants:>8.2f}"
             f"{database:>8.2f}{p50:>9.1f}{p99:>9.1f}{mib:>7.0f}"
             + "".join(
-                f"{shown(ratio(slices, of, contender=contender, against=BARE, in_flight=load)):>20}"
+                f"{shown(ratio(slices, of, contender=contender, against=BARE, in_flight=load)):>23}"
                 for of in (orchestrator_cpu_ms, per_second, p50_ms)
                 if contender != BARE
             )
