@@ -29,6 +29,14 @@ hypothesis.settings.register_profile("oms", derandomize=True, deadline=None, dat
 hypothesis.settings.load_profile("oms")
 
 
+# Files that take long come first: so two workers end at about the same time.
+LONG = ("tests/system/", "tests/bench/", "tests/console/conformance/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 class ServerUnderTest:
     """A server on a free port."""
 
