@@ -80,15 +80,18 @@ async def what_is_half_asked_is_settled_though_nobody_calls(new_url: NewUrl) -> 
 
 async def confirms_at_once_are_one_question(new_url: NewUrl) -> None:
     async with Desk(new_url) as desk:
-        await desk.create("pay_1")
-        gate = desk.gateway.shut("pay_1", Kind.CAPTURE, Way.THERE)
-        callers = [asyncio.create_task(desk.confirm("pay_1")) for _ in range(3)]
-        await reached(gate)
-        # Behind those three there is one more, and it has been to the database.
-        await desk.create("pay_2")
-        gate.open()
-        await asyncio.gather(*callers)
-        assert 1 == desk.gateway.count("pay_1", Kind.CAPTURE)
+        # How far the second and the third are when the first is answered is up to the machine.
+        for payment_id in (f"pay_{number}" for number in range(10)):
+            await desk.create(payment_id)
+            gate = desk.gateway.shut(payment_id, Kind.CAPTURE, Way.THERE)
+            callers = [asyncio.create_task(desk.confirm(payment_id)) for _ in range(3)]
+            await reached(gate)
+            # Behind those three there is one more, and it has been to the database and back.
+            await desk.create(f"{payment_id}_behind")
+            await desk.get(payment_id)
+            gate.open()
+            await asyncio.gather(*callers)
+            assert 1 == desk.gateway.count(payment_id, Kind.CAPTURE)
 
 
 def ask_before_the_intent_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
