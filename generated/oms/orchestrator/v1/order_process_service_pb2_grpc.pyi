@@ -30,6 +30,10 @@ class OrderProcessServiceStub:
     """Drives orders through the order, payment and delivery services, and undoes what was done when a step fails.
 
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
+    Where several orchestrators share a log, any of them takes any call, whichever runs the process. What is read is the
+    process as it is stored. News of a process that another one runs come within half a second to who waits for its end,
+    within a second to who watches it, and within five seconds to who was waiting when it was taken over; a cancel is
+    acted on within five seconds, or when the call that is under way has ended.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
     Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
@@ -91,6 +95,10 @@ class OrderProcessServiceAsyncStub(OrderProcessServiceStub):
     """Drives orders through the order, payment and delivery services, and undoes what was done when a step fails.
 
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
+    Where several orchestrators share a log, any of them takes any call, whichever runs the process. What is read is the
+    process as it is stored. News of a process that another one runs come within half a second to who waits for its end,
+    within a second to who watches it, and within five seconds to who was waiting when it was taken over; a cancel is
+    acted on within five seconds, or when the call that is under way has ended.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
     Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
@@ -148,6 +156,10 @@ class OrderProcessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Drives orders through the order, payment and delivery services, and undoes what was done when a step fails.
 
     Once a process is accepted it runs to its end whatever becomes of its caller or of any server.
+    Where several orchestrators share a log, any of them takes any call, whichever runs the process. What is read is the
+    process as it is stored. News of a process that another one runs come within half a second to who waits for its end,
+    within a second to who watches it, and within five seconds to who was waiting when it was taken over; a cancel is
+    acted on within five seconds, or when the call that is under way has ended.
     Errors carry google.rpc.ErrorInfo (domain "oms"); INVALID_ARGUMENT carries google.rpc.BadRequest and
     RESOURCE_EXHAUSTED carries google.rpc.RetryInfo as well.
     Any call may get UNAVAILABLE / LOG_UNAVAILABLE (the log does not answer) or UNAVAILABLE / DRAINING (the server is
