@@ -37,7 +37,7 @@ run: $(READY) ## the four services in the foreground, data in var/; Ctrl-C drain
 
 # A file is one worker's, so that what its tests share is made once.
 test: $(READY) ## every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 PROTOS := $(sort $(shell find protos -name '*.proto'))
 SERVICE_PROTOS := $(filter %_service.proto,$(PROTOS))
