@@ -23,6 +23,7 @@ from bench.speed.usage import usage_of
 
 PROCESSES: Final = 10_000
 SETTLED_SECONDS_MAX: Final = 600.0
+HELD_SECONDS_MAX: Final = 60.0
 # The participants are slow for longer than an attempt may take by default.
 SETTINGS: Final = {
     "OMS_ATTEMPT_TIMEOUT_SECONDS": "300",
@@ -74,7 +75,8 @@ async def measure_many(say: Callable[[str], None], *, processes: int = PROCESSES
     """Does all of it, on a stage of its own.
 
     Raises:
-        WillNotRun: A process does not come up, or ended by itself; or an order was not accepted.
+        WillNotRun: A process does not come up, or ended by itself; an order was not accepted, or
+            the first calls did not all arrive.
     """
     async with Stage.built(()) as stage:
         await stage.start_participants(gated=True)
@@ -82,8 +84,10 @@ async def measure_many(say: Callable[[str], None], *, processes: int = PROCESSES
             # One to its end first, so that what is loaded once is not taken for theirs.
             await _accept(stage, orchestrator, work="process", calls=1)
             idle = usage_of([orchestrator.pid]).memory_bytes_now / _KIB
+            _tell(stage, COUNT)
             _tell(stage, NEXT)
             accept_seconds = await _accept(stage, orchestrator, work="accept", calls=processes)
+            await _all_held(stage, processes)
             full = usage_of([orchestrator.pid]).memory_bytes_now / _KIB
             say(f"{processes:,} accepted in {accept_seconds:.1f} s, {full - idle:,.0f} KiB more")
             _tell(stage, NEXT)
@@ -122,6 +126,16 @@ async def _accept(stage: Stage, orchestrator: Child, *, work: str, calls: int) -
     if report.failures:
         raise WillNotRun(f"not accepted: {dict(report.failures)}\n{orchestrator.tail()}")
     return report.seconds
+
+
+async def _all_held(stage: Stage, processes: int) -> None:
+    """Waits until the first call of each is at the participant that holds it."""
+    first = next(iter(MODULES.values()))
+    began = time.monotonic()
+    while (held := len(arrivals(first, stage.folder))) != processes:
+        if time.monotonic() - began > HELD_SECONDS_MAX:
+            raise WillNotRun(f"{held:,} first calls arrived, of {processes:,}")
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _killed_and_gone_on(stage: Stage, orchestrator: Child) -> float | None:
