@@ -5,7 +5,7 @@ counted. This module must never write to a stream, nor ask a server.
 """
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.exits import Exit
+from console.fitting import Fitting
 from console.money import format_money
 from console.rendering import moment
 from console.wire import plain
@@ -25,9 +26,6 @@ _STYLES: Final = {
     pb.AUDIT_SEVERITY_WARNING: "red",
     pb.AUDIT_SEVERITY_CRITICAL: "bold red",
 }
-
-
-ID_WIDTH: Final = len("prc_") + 26
 
 
 class Report:
@@ -79,7 +77,7 @@ class Report:
         if not self._kept:
             return None
         shown = [finding for _, finding in self._kept]
-        parts: list[RenderableType] = [_table(shown)]
+        parts: list[RenderableType] = [_findings(shown)]
         if self.found > len(shown):
             parts.append(Text(f"… and {self.found - len(shown)} more, which are younger"))
         parts += [Text(), *_advice(shown)]
@@ -115,25 +113,24 @@ def kind_name(kind: pb.AuditFindingKind.ValueType) -> str:
     return f"KIND {kind}"
 
 
-def _table(findings: Iterable[pb.AuditFinding]) -> Table:
+def _findings(findings: Sequence[pb.AuditFinding]) -> Fitting:
+    """One line for each; two where there is no room for that."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("since", overflow="fold", min_width=10)
-    table.add_column("finding", overflow="fold")
-    # Meant for pasting: our own ids are whole on any width, and none is ever cut off.
-    table.add_column("of", overflow="fold", min_width=ID_WIDTH)
-    table.add_column("expected", overflow="fold")
-    table.add_column("found", overflow="fold")
+    for column in ("since", "finding", "of", "expected", "found"):
+        table.add_column(column, no_wrap=True)
     table.add_column("amount", justify="right", no_wrap=True)
+    narrow: list[RenderableType] = []
     for finding in findings:
-        table.add_row(
-            Text(moment(finding.since), style="dim"),
-            Text(kind_name(finding.kind), style=_STYLES.get(finding.severity, "")),
-            Text(plain(_subject(finding))),
-            Text(plain(finding.expected)),
-            Text(plain(finding.found)),
-            format_money(finding.amount) if finding.HasField("amount") else "",
-        )
-    return table
+        since = Text(moment(finding.since), style="dim")
+        kind = Text(kind_name(finding.kind), style=_STYLES.get(finding.severity, ""))
+        subject, expected, found = map(plain, (_subject(finding), finding.expected, finding.found))
+        amount = format_money(finding.amount) if finding.HasField("amount") else ""
+        table.add_row(since, kind, Text(subject), Text(expected), Text(found), amount)
+        narrow.append(Text("  ").join([since, kind, Text(amount)][: 3 if amount else 2]))
+        # Meant for pasting: our own ids are whole on any width, and none is ever cut off.
+        beheld = [f"expected {expected}"] * bool(expected) + [f"found {found}"] * bool(found)
+        narrow.append(Padding(Text(f"{subject}  {', '.join(beheld)}".rstrip()), (0, 0, 0, 2)))
+    return Fitting(table, Group(*narrow))
 
 
 def _subject(finding: pb.AuditFinding) -> str:

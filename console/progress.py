@@ -1,8 +1,8 @@
 """A process on its way, shown while it moves.
 
-Invariant: on a terminal the timeline is drawn over itself; elsewhere each step is one line,
-written once, when it is over; with --json nothing is shown at all. This module must never ask a
-server.
+Invariant: on a terminal the timeline is drawn over itself; elsewhere each step is one line on
+stderr, written once, when it is over; with --json nothing is shown at all. This module must never
+ask a server.
 """
 
 from collections.abc import Iterator
@@ -86,4 +86,4 @@ class Progress:
             over = step.state != pb.ORDER_PROCESS_STEP_STATE_RUNNING
             if over and self._told.get(key) != step.state:
                 self._told[key] = step.state
-                self._terminal.say(rendering.step_line(step, at=process.update_time))
+                self._terminal.note(rendering.step_line(step, at=process.update_time))

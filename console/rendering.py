@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from console.fitting import Fitting
 from console.money import format_money
 from console.wire import plain
 from oms.orchestrator.v1 import order_process_pb2 as pb
@@ -176,24 +177,24 @@ def process_table(processes: Iterable[pb.OrderProcess], *, at: Timestamp) -> Tab
     return table
 
 
-def parked_table(processes: Iterable[pb.OrderProcess], *, at: Timestamp) -> Table:
+def parked_table(processes: Iterable[pb.OrderProcess], *, at: Timestamp) -> Fitting:
     """What is PARKED: where, why, for how long, and the revision that a decision names."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("process", no_wrap=True)
-    table.add_column("step", no_wrap=True)
-    table.add_column("reason", overflow="fold")
+    for column in ("process", "step", "reason"):
+        table.add_column(column, no_wrap=True)
     table.add_column("parked for", justify="right", no_wrap=True)
     table.add_column("revision", justify="right", no_wrap=True)
+    narrow: list[RenderableType] = []
     for process in processes:
         parking = process.parking
-        table.add_row(
-            plain(process.process_id),
-            Text(plain(parking.step)),
-            Text(plain(parking.reason or parking.code), style="red"),
-            Text(duration(between(parking.park_time, at)), style="dim"),
-            str(process.revision),
-        )
-    return table
+        process_id, step = plain(process.process_id), Text(plain(parking.step))
+        reason = Text(plain(parking.reason or parking.code), style="red")
+        since = duration(between(parking.park_time, at))
+        table.add_row(process_id, step, reason, Text(since, style="dim"), str(process.revision))
+        heading = Text(process_id)
+        heading.append(f"  parked for {since}, revision {process.revision}", style="dim")
+        narrow += [heading, Padding(Text("  ").join([step, reason]), (0, 0, 0, 2))]
+    return Fitting(table, Group(*narrow))
 
 
 def event_line(event: pb.OrderProcessEvent) -> Table:

@@ -1,8 +1,8 @@
 """Where a command writes: what it was asked for to stdout, everything else to stderr.
 
-Invariant: with --json stdout holds JSON and nothing else; without a terminal there are no colours
-and nothing moves; text from outside is never read as markup. It must never show a traceback for
-what a server answered.
+Invariant: with --json stdout holds JSON and nothing else; without a terminal there are no colours,
+nothing moves and no line ends in blanks; text from outside is never read as markup. It must never
+show a traceback for what a server answered.
 """
 
 import json
@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from console.exits import Exit
-from console.wire import CallFailed
+from console.wire import CallFailed, visible
 
 # Where nobody looks at it, a table is as wide as it needs to be: a script does not want its
 # columns cut.
@@ -48,11 +48,24 @@ class Terminal:
         """Shows a person what was asked for. With --json: nothing."""
         if not self.as_json:
             for part in parts:
-                self.out.print(part, soft_wrap=isinstance(part, str))
+                self.show(part, as_it_is=isinstance(part, str))
 
-    def note(self, text: str, *, style: str = "") -> None:
+    def show(self, part: RenderableType, *, as_it_is: bool = False) -> None:
+        """Draws on stdout. What stands `as_it_is` is never broken to the width of the terminal."""
+        if self.out.is_terminal:
+            self.out.print(part, soft_wrap=as_it_is)
+            return
+        # A program reads on: it wants no blanks that only fill up a column.
+        with self.out.capture() as drawn:
+            self.out.print(part, soft_wrap=as_it_is)
+        lines = drawn.get().split("\n")
+        self.out.file.write("\n".join(line.rstrip(" ") for line in lines))
+        self.out.file.flush()
+
+    def note(self, text: str | Text, *, style: str = "") -> None:
         """Tells a person something by the way."""
-        self.err.print(Text(text, style=style), soft_wrap=True)
+        told = Text(text, style=style) if isinstance(text, str) else text
+        self.err.print(told, soft_wrap=True)
 
     def document(self, value: object) -> None:
         """Writes the one JSON document of a command. Without --json: nothing."""
@@ -103,7 +116,8 @@ class Terminal:
             self.note(message, style="red")
 
     def _write(self, text: str) -> None:
-        self.out.file.write(text + "\n")
+        # The same JSON, and nothing in it that a terminal would obey.
+        self.out.file.write(visible(text) + "\n")
         self.out.file.flush()
 
 

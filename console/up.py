@@ -239,7 +239,7 @@ class Showing:
             return
         if it.name:
             line = Text().append(it.name.ljust(self._name_width), style=_style(it.name))
-            self._terminal.out.print(line.append("  ").append_text(self._text(it)), soft_wrap=True)
+            self._terminal.show(line.append("  ").append_text(self._text(it)), as_it_is=True)
         elif it.kind is Kind.STOPPING:
             if it.text:
                 self._terminal.note(it.text, style="bold red")
@@ -249,8 +249,7 @@ class Showing:
         elif it.kind is Kind.ALL_SERVING and not self._told_how:
             self._told_how = True
             for part in ready_to_paste(self._fleet):
-                # What is to be pasted is never broken to the width of the terminal.
-                self._terminal.out.print(part, soft_wrap=True)
+                self._terminal.show(part, as_it_is=True)
 
     def _text(self, it: Happening) -> Text:
         """What happened to one service."""

@@ -5,7 +5,9 @@ Invariant: every call has a deadline, and whatever a server answers becomes a re
 its control characters. It must never try again: who calls knows whether, and how long.
 """
 
+import json
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ TEXT_LENGTH_MAX: Final = 1_000
 _VIOLATIONS_MAX: Final = 1_000
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_FORMATTING: Final = frozenset({"Cf", "Zl", "Zp"})
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -210,9 +213,24 @@ def read_error(error: grpc.aio.AioRpcError, *, target: str) -> CallFailed:
 
 
 def plain(text: str, *, length_max: int = TEXT_LENGTH_MAX) -> str:
-    """Text from outside on one line, bounded, and free of what a terminal would obey."""
-    clean = _CONTROL.sub(" ", text[: length_max + 1])
+    """Text from outside on one line, bounded, and free of what a terminal would obey.
+
+    What formats the text around it and is not seen itself, such as a right-to-left override, is
+    shown as its number.
+    """
+    clean = visible(_CONTROL.sub(" ", text[: length_max + 1]))
     return clean if len(clean) <= length_max else clean[: length_max - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """The text with what formats it (Unicode's Cf, Zl, Zp and C1) written as JSON writes it."""
+    if text.isascii():
+        return text
+    return "".join(json.dumps(it)[1:-1] if _formats(it) else it for it in text)
+
+
+def _formats(character: str) -> bool:
+    return "\x80" <= character <= "\x9f" or unicodedata.category(character) in _FORMATTING
 
 
 def _details(error: grpc.aio.AioRpcError) -> Sequence[Any]:

@@ -205,16 +205,21 @@ def test_text_of_the_server_cannot_steer_the_terminal(audited: FakeOrchestrator)
     assert "[bold]" in ran.out
 
 
-def test_ids_are_whole_on_a_narrow_terminal() -> None:
+@pytest.mark.parametrize("width", [80, 60])
+def test_nothing_of_a_finding_is_lost_on_a_narrow_terminal(width: int) -> None:
     report = Report(kept_max=10)
-    process_id = "prc_01m83ns51nenkss2x92pa9xeqr"
-    parked = finding(1, parked=True)
-    parked.process_id = process_id
-    report.add(page("t", parked))
+    unlike = finding(1)
+    unlike.kind = audit_pb2.AUDIT_FINDING_KIND_PAYMENT_STATE_MISMATCH
+    unlike.process_id = "prc_01m83ns51nenkss2x92pa9xeqr"
+    unlike.expected, unlike.found = "payment CONFIRMED", "payment CANCELLED"
+    report.add(page("t", unlike))
     told = io.StringIO()
     found = report.findings()
     assert found is not None
-    Console(file=told, width=80).print(found)
-    assert process_id in told.getvalue()
-    assert "…" not in told.getvalue()
-    assert max(map(len, told.getvalue().splitlines())) <= 80
+    Console(file=told, width=width).print(found)
+    shown = told.getvalue()
+    assert max(map(len, shown.splitlines())) <= width
+    whole = " ".join(shown.split())
+    assert unlike.process_id in whole
+    assert "expected payment CONFIRMED, found payment CANCELLED" in whole
+    assert "PAYMENT_STATE_MISMATCH 7.00 USD" in whole

@@ -65,12 +65,19 @@ def test_a_price_is_in_the_minor_units_of_its_currency(orchestrator: FakeOrchest
 
 
 @pytest.mark.usefixtures("orchestrator")
-def test_each_step_is_a_line_where_there_is_no_terminal() -> None:
+def test_each_step_is_a_line_of_stderr_where_there_is_no_terminal() -> None:
     ran = place()
     assert ["✓ create_order", "✓ process_payment"] == [
-        line.split("  ")[0] for line in ran.out.splitlines()[:2]
+        line.split("  ")[0] for line in ran.err.splitlines()
     ]
+    assert ran.out.startswith("prc_")
     assert "\x1b" not in ran.out + ran.err
+
+
+@pytest.mark.usefixtures("orchestrator")
+def test_no_line_for_a_program_ends_in_blanks() -> None:
+    lines = place().out.splitlines()
+    assert [line.rstrip() for line in lines] == lines
 
 
 def test_an_order_can_come_from_a_file(orchestrator: FakeOrchestrator, tmp_path: Path) -> None:

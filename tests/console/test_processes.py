@@ -177,8 +177,18 @@ def test_nothing_from_outside_reaches_the_terminal_as_a_command(placed: FakeOrch
     placed.settle("r-pm_waits", ORDER_PROCESS_STATE_COMPLETED)
     ran = oms("process", "get", "r-pm_waits")
     assert Exit.DONE is ran.exit
-    assert " [31mred[/bold] " in ran.out
+    assert " [31mred[/bold]\n" in ran.out
     assert "\x1b" not in ran.out
+
+
+def test_a_customer_who_turns_the_line_around_does_so_nowhere(placed: FakeOrchestrator) -> None:
+    evil = "\u202emoc.live\u2069\u200b\x9b"
+    placed.process("r-pm_waits").customer_id = evil
+    shown = oms("process", "list")
+    assert "\\u202emoc.live\\u2069" in shown.out
+    told = oms("process", "list", "--json")
+    assert evil in {it["customer_id"] for it in told.json["processes"]}
+    assert not set(evil) & {"\u202e", "\u2069", "\u200b", "\x9b"} & set(shown.out + told.out)
 
 
 def test_what_answers_but_is_no_orchestrator_is_told(placed: FakeOrchestrator) -> None:

@@ -169,3 +169,17 @@ def test_text_from_outside_is_no_markup() -> None:
     shown = "\n".join(drawn(rendering.process_table([process], at=at(0))))
     assert "[red]x[/red]" in shown
     assert "[bold" in shown
+
+
+def test_what_is_parked_takes_two_lines_where_one_would_break_its_words() -> None:
+    process = undone()
+    process.process_id = "prc_01m83ns51nenkss2x92pa9xeqr"
+    process.parking.reason = "COMPENSATION_HORIZON_EXCEEDED"
+    table = rendering.parked_table([process], at=at(9_000))
+    header, row = drawn(table, width=120)
+    assert ["process", "step", "reason", "parked", "for", "revision"] == header.split()
+    assert [process.process_id, "cancel_payment", process.parking.reason] == row.split()[:3]
+    assert [
+        "prc_01m83ns51nenkss2x92pa9xeqr  parked for 4.0 s, revision 17",
+        "  cancel_payment  COMPENSATION_HORIZON_EXCEEDED",
+    ] == drawn(table, width=80)

@@ -108,3 +108,8 @@ def test_an_error_has_an_exit_code(code: grpc.StatusCode, ends: Exit) -> None:
 def test_text_from_outside_is_one_bounded_line() -> None:
     assert "a b c" == plain("a\nb\x1bc")
     assert 1_000 == len(plain("x" * 5_000))
+
+
+def test_what_formats_the_text_around_it_is_shown_as_its_number() -> None:
+    assert "a\\u202eb\\u200b" == plain("a\u202eb\u200b")
+    assert "Zoë 北京市" == plain("Zoë 北京市")
