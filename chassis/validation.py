@@ -33,7 +33,7 @@ _VIOLATIONS_MAX: Final = 1_000
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 # Unicode's control characters (Cc) and its line and paragraph separators (Zl, Zp).
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# Beside spaces: what formats the text around it (Cf), such as a zero width space.
+# What formats the text around it (Cf), such as a zero width space: nothing of it is seen.
 _FORMATTING: Final = "Cf"
 
 
@@ -149,6 +149,17 @@ class Violations:
             self.add(field, "must not be blank")
         return value
 
+    def key(self, field: str, value: str, *, length_max: int) -> str:
+        """A text that others are told apart by: each of its characters is to be seen, or a space.
+
+        A name may need what joins or turns its letters; of two keys that look alike one is a trap.
+        """
+        found_before = len(self._found)
+        self.text(field, value, length_max=length_max)
+        if len(self._found) == found_before and any(map(_formats, value)):
+            self.add(field, "must not hold invisible characters, such as a zero width space")
+        return value
+
     def currency(self, field: str, code: str) -> str:
         """An active alphabetic code of ISO 4217."""
         if not code:
@@ -183,7 +194,11 @@ class Violations:
 
 def _is_blank(value: str) -> bool:
     """Whether nothing of it is to be seen."""
-    return all(it.isspace() or unicodedata.category(it) == _FORMATTING for it in value)
+    return all(it.isspace() or _formats(it) for it in value)
+
+
+def _formats(character: str) -> bool:
+    return unicodedata.category(character) == _FORMATTING
 
 
 def check_address(violations: Violations, field: str, has: bool, address: AddressLike) -> None:

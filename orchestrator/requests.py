@@ -89,11 +89,11 @@ class Asked:
 def start(request: service_pb.StartOrderProcessRequest) -> tuple[str, PlacedOrder]:
     """Reads the id of the request and the order that was placed."""
     violations = Violations()
-    request_id = violations.text("request_id", request.request_id, length_max=ID_LENGTH_MAX)
+    request_id = violations.key("request_id", request.request_id, length_max=ID_LENGTH_MAX)
     order = PlacedOrder(
-        customer_id=violations.text("customer_id", request.customer_id, length_max=ID_LENGTH_MAX),
+        customer_id=violations.key("customer_id", request.customer_id, length_max=ID_LENGTH_MAX),
         items=_items(violations, request.items),
-        payment_method=violations.text(
+        payment_method=violations.key(
             "payment_method", request.payment_method, length_max=ID_LENGTH_MAX
         ),
         delivery_address=_address(violations, request),
@@ -220,7 +220,7 @@ def _items(violations: Violations, items: Sequence[order_pb2.OrderItem]) -> tupl
 
 def _item(violations: Violations, index: int, item: order_pb2.OrderItem) -> Item:
     field = f"items[{index}]"
-    violations.text(f"{field}.sku", item.sku, length_max=ID_LENGTH_MAX)
+    violations.key(f"{field}.sku", item.sku, length_max=ID_LENGTH_MAX)
     violations.number(f"{field}.quantity", item.quantity, low=1, high=QUANTITY_MAX)
     check_money(violations, f"{field}.unit_price", item.HasField("unit_price"), item.unit_price)
     return Item(

@@ -34,7 +34,7 @@ def read_create(request: order_service_pb2.CreateOrderRequest) -> tuple[str, Con
     """
     violations = Violations()
     order_id = violations.identifier("order_id", request.order_id, required=False)
-    customer_id = violations.text(
+    customer_id = violations.key(
         "customer_id", request.customer_id, length_max=CUSTOMER_ID_LENGTH_MAX
     )
     total: Money | None = None
@@ -119,7 +119,7 @@ def _read_items(
         before = len(violations)
         field = f"items[{index}]"
         price = sent.unit_price
-        violations.text(f"{field}.sku", sent.sku, length_max=SKU_LENGTH_MAX)
+        violations.key(f"{field}.sku", sent.sku, length_max=SKU_LENGTH_MAX)
         violations.number(f"{field}.quantity", sent.quantity, low=1, high=QUANTITY_MAX)
         check_money(violations, f"{field}.unit_price", sent.HasField("unit_price"), price)
         if len(violations) == before:

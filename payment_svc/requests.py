@@ -41,7 +41,7 @@ def read_create(
     order_id = violations.identifier("order_id", request.order_id)
     check_money(violations, "amount", request.HasField("amount"), request.amount)
     before = len(violations)
-    method = violations.text("payment_method", request.payment_method, length_max=METHOD_LENGTH_MAX)
+    method = violations.key("payment_method", request.payment_method, length_max=METHOD_LENGTH_MAX)
     if len(violations) == before and not knows(method):
         violations.add("payment_method", "must be the name of a payment method the gateway knows")
     violations.raise_if_any()

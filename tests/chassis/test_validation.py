@@ -135,6 +135,26 @@ def test_a_text_is_neither_missing_nor_blank_nor_too_long() -> None:
     ]
 
 
+@pytest.mark.parametrize("invisible", ["\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u00ad"])
+def test_a_key_holds_nothing_that_cannot_be_seen(invisible: str) -> None:
+    assert found(lambda it: it.key("customer_id", f"c{invisible}1", length_max=9)) == [
+        ("customer_id", "must not hold invisible characters, such as a zero width space")
+    ]
+    # A name may: Persian is not written without.
+    assert found(lambda it: it.text("recipient", f"c{invisible}1", length_max=9)) == []
+
+
+@pytest.mark.parametrize("value", ["c 1", "Zoë", "北京市", "BOOK/1#2"])
+def test_a_key_of_what_can_be_seen_is_taken(value: str) -> None:
+    assert found(lambda it: it.key("sku", value, length_max=20)) == []
+
+
+@pytest.mark.parametrize("value", ["", " ", "\u200b", "a\n\u200b", "abcd", "abc"])
+def test_a_key_is_as_any_text_in_all_else(value: str) -> None:
+    as_text = found(lambda it: it.text("sku", value, length_max=3))
+    assert as_text == found(lambda it: it.key("sku", value, length_max=3))
+
+
 @given(st.text(max_size=30))
 def test_a_text_that_is_taken_fits_on_one_line(value: str) -> None:
     if not found(lambda it: it.text("name", value, length_max=20)):

@@ -45,6 +45,8 @@ BAD_ORDERS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a request id that is too long": ({"request_id": "r" * 129}, ["request_id"]),
     "a blank request id": ({"request_id": "  "}, ["request_id"]),
     "no customer": ({"customer_id": ""}, ["customer_id"]),
+    "a request id that turns the line around": ({"request_id": "r\u202e1"}, ["request_id"]),
+    "a customer with something invisible": ({"customer_id": "c\u200b1"}, ["customer_id"]),
     "a customer with control characters": ({"customer_id": "a\x00b"}, ["customer_id"]),
     "no payment method": ({"payment_method": ""}, ["payment_method"]),
     "a payment method that is too long": ({"payment_method": "p" * 129}, ["payment_method"]),
