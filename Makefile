@@ -15,24 +15,24 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## list what make offers
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(READY) ## build .venv from requirements.lock; every other target does it when needed
+setup: $(READY) ## build .venv from requirements.lock; the others do so when needed
 
 # A rebuild starts from nothing, so that no package which left the lock stays behind.
 $(VENV)/.locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	@echo "building $(VENV) from requirements.lock (once; about a minute) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 $(READY): $(VENV)/.locked pyproject.toml
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-demo: $(READY) ## a delivered, a declined and an undeliverable order, from start to end
+demo: $(READY) ## a delivered, a declined and an undeliverable order
 	@$(BIN)/oms demo
 
-run: $(READY) ## the four services in the foreground, data in var/; Ctrl-C drains them
+run: $(READY) ## the four services in the foreground, data in var/; Ctrl-C drains
 	@$(BIN)/oms up
 
 # A file is one worker's, so that what its tests share is made once.
@@ -57,13 +57,13 @@ proto: $(READY) ## regenerate generated/ from protos/
 	@rm -rf generated/oms
 	@$(call protoc,generated)
 
-docs: $(READY) ## regenerate the diagrams and tables in docs/ and README.md from the code
+docs: $(READY) ## write the diagrams and tables in docs/ and README.md anew
 	@$(BIN)/python -m docs.generate
 
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
 # The image needs less than a developer: what it runs on, and what builds our wheel, at the same versions.
-lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requirements*.lock
+lock: $(READY) ## resolve the dependencies anew into requirements*.lock
 	$(COMPILE) --upgrade --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --upgrade -c requirements.lock pyproject.toml -o requirements-run.lock
 	$(COMPILE) --upgrade -c requirements.lock --group build -o requirements-build.lock
@@ -82,7 +82,7 @@ lint: $(READY) ## types, style and formatting
 # What the contract is compared with: the last release, or the commit before this one while there is none.
 BASELINE ?= $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git rev-parse --verify --quiet HEAD~1)
 
-verify: $(READY) ## contract, generated code, diagrams, import rules and deploy/ are as they should be
+verify: $(READY) ## contract, generated code, diagrams, import rules, deploy/
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(if $(BASELINE),$(BIN)/buf breaking --against '.git#ref=$(BASELINE)',@echo "no earlier commit to compare the contract with")
@@ -93,33 +93,33 @@ verify: $(READY) ## contract, generated code, diagrams, import rules and deploy/
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python -m pytest tests/rules tests/deploy
 
-explore: $(READY) ## every fault at every point of an order process, and every pair of faults
+explore: $(READY) ## every fault at every point of a process, and every pair of faults
 	@$(BIN)/python -m bench.simulator explore
 
 SEEDS ?= 100
 
-simulate: $(READY) ## many orders, several orchestrators and faults, drawn from seeds: SEEDS=1000
+simulate: $(READY) ## many orders, orchestrators and faults, from seeds: SEEDS=1000
 	@$(BIN)/python -m bench.simulator simulate --seeds $(SEEDS)
 
-bugs: $(READY) ## plant bugs, see the simulator find each, and write docs/planted_bugs.md
+bugs: $(READY) ## plant bugs, see each found, and write docs/planted_bugs.md
 	@$(BIN)/python -m bench.simulator bugs
 
 ORDERS ?= 5000
 
-chaos: $(READY) ## real services killed and cut off under load, then audited: ORDERS=5000 SEED=...
+chaos: $(READY) ## services killed under load, then audited: ORDERS=5000 SEED=...
 	@$(BIN)/python -m bench.chaos --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
 
 MANY := --orchestrators 3 --participants 2
 
-chaos-replicas: $(READY) ## the same with three orchestrators and two of each participant on one PostgreSQL, restarted as well
+chaos-replicas: $(READY) ## the same with replicas of each on one PostgreSQL: ORDERS=5000
 	@$(BIN)/python -m bench.chaos $(MANY) --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
 
-rolling: $(READY) ## these drained and restarted one after the other under load: every order is placed once: ORDERS=5000 ROUNDS=2
+rolling: $(READY) ## these restarted one by one under load: ORDERS=5000 ROUNDS=2
 	@$(BIN)/python -m bench.chaos $(MANY) --rolling $(or $(ROUNDS),2) --orders $(ORDERS) $(if $(SEED),--seed $(SEED))
 
 PROCESSES ?= 1000000
 
-bench-history: $(READY) ## what a log with a million settled processes costs, in pages: PROCESSES=100000
+bench-history: $(READY) ## what a log of a million processes costs: PROCESSES=100000
 	@$(BIN)/python -m bench.history --processes $(PROCESSES)
 
 # What the benchmarks are compared with, and drawn with, lives apart: the product never needs it.
@@ -128,14 +128,14 @@ BENCH_VENV := .venv-bench
 $(BENCH_VENV)/.locked: requirements-bench.lock
 	@echo "building $(BENCH_VENV) from requirements-bench.lock (once; about a minute) ..."
 	@$(PYTHON) -m venv --clear $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@$(BENCH_VENV)/bin/pip install -qq --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
 setup-bench: $(BENCH_VENV)/.locked ## build .venv-bench: DBOS to compare with, matplotlib to draw with
 
 # SECTIONS: compare participants log many overload outage. CONTENDERS and LOADS: some of them, with commas.
 bench: ROUNDS = 5
-bench: $(READY) ## how fast, against the bare calls and others: ROUNDS=5 CONTENDERS=... QUICK=1
+bench: $(READY) ## how fast, beside others: ROUNDS=5 CONTENDERS=... QUICK=1
 	@$(BIN)/python -m bench.speed $(SECTIONS) --rounds $(ROUNDS) $(if $(CONTENDERS),--contenders $(CONTENDERS)) \
 		$(if $(LOADS),--loads $(LOADS)) $(if $(QUICK),--quick)
 

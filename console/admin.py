@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from console import rendering
 from console.exits import Exit
-from console.options import AsJson, parse_moment, target_of
+from console.options import AsJson, TargetOption, parse_moment, target_of
 from console.processes import PAGE_SIZE_MAX, By, ByOption, Key, key_request, read_process
 from console.terminal import BadInput, Terminal, as_dict
 from console.wire import Connection, connect
@@ -86,6 +86,7 @@ def parked(
     parked_reason: ReasonFilter = "",
     parked_before: BeforeFilter = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 100,
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Lists the processes that are PARKED: an undo cannot be done, a person must look.
@@ -103,7 +104,7 @@ def parked(
     terminal = Terminal.open(as_json=as_json)
     with terminal.reporting():
         which = Parked(step=step, reason=parked_reason, before=_moment(parked_before))
-        found = asyncio.run(_parked(target_of(ctx), which, limit=limit))
+        found = asyncio.run(_parked(target_of(ctx, target), which, limit=limit))
     terminal.document({"processes": [as_dict(process) for process in found]})
     if not found:
         terminal.say("Nothing is parked.")
@@ -138,6 +139,7 @@ def retry(
     requested_by: RequestedBy = None,
     by: ByOption = By.AUTO,
     yes: Yes = False,
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Has parked undos tried afresh: attempts and horizon begin anew.
@@ -156,14 +158,16 @@ def retry(
     terminal = Terminal.open(as_json=as_json)
     with terminal.reporting():
         by_filter = bool(every or step or parked_reason or parked_before)
-        if by_filter == bool(key):
+        if by_filter and key:
+            raise BadInput("One process, or --all, --step and so on: not both.")
+        if not by_filter and not key:
             raise BadInput(
                 "Name one process, or say which: --all, --step, --parked-reason, --parked-before."
             )
         if by_filter and revision is not None:
             raise BadInput("--revision belongs to one process.")
-        said = _said(reason, requested_by)
-        target = target_of(ctx)
+        said = _said(reason, requested_by, example="the gateway is back")
+        target = target_of(ctx, target)
         if key:
             process = asyncio.run(_one(target, key_request(key, by)))
             if process.state == ORDER_PROCESS_STATE_PARKED:
@@ -189,6 +193,7 @@ def resolve(
     requested_by: RequestedBy = None,
     by: ByOption = By.AUTO,
     yes: Yes = False,
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Says that a person has done the parked undo by hand.
@@ -207,8 +212,8 @@ def resolve(
     """
     terminal = Terminal.open(as_json=as_json)
     with terminal.reporting():
-        said = _said(reason, requested_by)
-        target = target_of(ctx)
+        said = _said(reason, requested_by, example="refunded, case 4711")
+        target = target_of(ctx, target)
         process = asyncio.run(_one(target, key_request(key, by)))
         step = process.parking.step or "the parked undo"
         if process.state == ORDER_PROCESS_STATE_PARKED:
@@ -230,9 +235,9 @@ class _Said:
     requested_by: str
 
 
-def _said(reason: str, requested_by: str | None) -> _Said:
+def _said(reason: str, requested_by: str | None, *, example: str) -> _Said:
     if not reason.strip():
-        raise BadInput('Say why: --reason "the gateway is back".')
+        raise BadInput(f'Say why: --reason "{example}".')
     if requested_by is None:
         try:
             requested_by = getpass.getuser()

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from console.audit_report import Report
-from console.options import AsJson, parse_moment, target_of
+from console.options import AsJson, TargetOption, parse_moment, target_of
 from console.terminal import Terminal, as_dict
 from console.wire import CallFailed, Connection, connect, read_error
 from oms.orchestrator.v1.order_process_admin_service_pb2 import (
@@ -91,6 +91,7 @@ def audit(
     limit: Annotated[
         int, typer.Option(min=1, max=10_000, help="How many findings to show; the oldest.")
     ] = 100,
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Compares the saga log with what the three participants keep."""
@@ -110,7 +111,7 @@ def audit(
 
         try:
             with _shown(terminal, report):
-                asyncio.run(_audit(target_of(ctx), request, turned))
+                asyncio.run(_audit(target_of(ctx, target), request, turned))
         except (CallFailed, KeyboardInterrupt):
             _say_findings(terminal, report)
             if report.resume_token and not as_json:

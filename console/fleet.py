@@ -178,14 +178,16 @@ def schemas_in(database_url: str) -> dict[str, str]:
     return {it: f"{database_url}{joint}schema=oms_{name}" for it, name in _CALLED.items()}
 
 
-def check_shared(database_urls: Mapping[str, str]) -> None:
-    """Raises `BadInput` where replicas cannot share a database."""
+def check_shared(database_urls: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """Raises `BadInput` where replicas cannot share a database; names what `environ` set so."""
     files = [it for it, url in database_urls.items() if not _POSTGRESQL.fullmatch(url)]
     if files:
+        given = [it for it in files if environ.get(it)]
+        named = f" In the environment, and not on PostgreSQL: {', '.join(given)}." if given else ""
         raise BadInput(
             "More than one replica needs PostgreSQL, where any number share the saga log: "
             "--database-url postgresql://USER:PASSWORD@HOST/DATABASE. A SQLite file is one "
-            f"orchestrator's alone. Not on PostgreSQL: {', '.join(files)}."
+            f"orchestrator's alone.{named}"
         )
 
 

@@ -17,6 +17,7 @@ from console.patience import Backoff, Until
 from console.wire import CallFailed, Connection, read_error
 from oms.orchestrator.v1 import order_process_pb2 as pb
 from oms.orchestrator.v1.order_process_service_pb2 import (
+    GetOrderProcessRequest,
     WatchOrderProcessRequest,
     WatchOrderProcessResponse,
 )
@@ -37,18 +38,29 @@ async def follow(
     trouble: Callable[[CallFailed], None],
     ends: frozenset[pb.OrderProcessState.ValueType] = SETTLED,
     present_revision: int = 0,
+    answered: Callable[[], None] | None = None,
 ) -> AsyncGenerator[WatchOrderProcessResponse]:
     """What happens to a process after a revision, until a state in `ends` or the time is over.
 
     A state that the process was in before `present_revision` is its past, and no end: what was
     COMPLETED may have been returned since.
 
-    Tells `trouble` of every time that the server was away. Raises `CallFailed` for what will not
+    Tells `trouble` of every time that the server was away and, where somebody wants to know, that
+    it has `answered` since, though there may be nothing new. Raises `CallFailed` for what will not
     pass.
     """
     backoff = Backoff()
+    away = False
     while not until.passed:
         try:
+            if away and answered is not None:
+                # A watch says nothing before something happens.
+                await connection.call(
+                    connection.processes.GetOrderProcess,
+                    GetOrderProcessRequest(process_id=process_id),
+                )
+                answered()
+            away = False
             async with aclosing(
                 _watch(connection, process_id, after_revision=after_revision, until=until)
             ) as watch:
@@ -63,6 +75,7 @@ async def follow(
                 raise
             # A deadline is the watch's own end, and no sign of trouble.
             if failed.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                away = True
                 trouble(failed)
             pause = backoff.pause_seconds(asked_seconds=failed.retry_after_seconds)
             await asyncio.sleep(min(pause, max(0.0, until.left_seconds)))

@@ -23,7 +23,7 @@ from console.import_keys import SeenKeys
 from console.import_progress import shown
 from console.import_rejects import Rejects
 from console.import_run import GaveUp, Run, Tally
-from console.options import AsJson, target_of
+from console.options import AsJson, TargetOption, target_of
 from console.terminal import BadInput, Terminal
 from console.wire import CallFailed, connect
 
@@ -59,6 +59,7 @@ def import_orders(
             min=0.1, metavar="SECONDS", help="Give up once nothing has moved for so long."
         ),
     ] = 600.0,
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Imports the orders of a file."""
@@ -72,7 +73,7 @@ def import_orders(
             concurrency=concurrency,
             patience=patience,
         )
-        outcome = asyncio.run(_import(terminal, target_of(ctx), importing))
+        outcome = asyncio.run(_import(terminal, target_of(ctx, target), importing))
     terminal.document(_document(importing, outcome))
     terminal.say(_summary(importing, outcome))
     if outcome.stopped and not as_json:

@@ -18,6 +18,16 @@ DEFAULT_TARGET: Final = "127.0.0.1:50051"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout, and ask nothing.")]
 
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="HOST:PORT",
+        help="The orchestrator, here or before the command.",
+        show_default="OMS_TARGET",
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Everywhere:
@@ -26,10 +36,12 @@ class Everywhere:
     target: str
 
 
-def target_of(ctx: typer.Context) -> str:
-    """The orchestrator, or the several, that a command talks to."""
+def target_of(ctx: typer.Context, typed: str | None) -> str:
+    """The orchestrator, or the several, that a command talks to; what follows the command wins."""
     found = ctx.find_object(Everywhere)
-    target = DEFAULT_TARGET if found is None else found.target
+    target = typed
+    if target is None:
+        target = DEFAULT_TARGET if found is None else found.target
     if not is_target(target):
         raise BadInput(
             f'--target (OMS_TARGET) "{target}" is not right: write host:port, dns:///host:port for '

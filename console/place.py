@@ -22,7 +22,7 @@ from console import exits, rendering
 from console.exits import Exit
 from console.following import RESTING, follow
 from console.money import parse_price
-from console.options import AsJson, target_of
+from console.options import AsJson, TargetOption, target_of
 from console.patience import Backoff, Until
 from console.progress import Progress
 from console.terminal import BadInput, Terminal, as_dict
@@ -94,6 +94,7 @@ def place(
     from_json: FromJson = None,
     wait: Wait = True,
     timeout: Timeout = 120.0,
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Places an order."""
@@ -125,7 +126,9 @@ def place(
                 request.delivery_address.CopyFrom(address)
         request.request_id = request_id or request.request_id or f"cli-{uuid.uuid4()}"
         request.return_immediately = True
-        ordering = Ordering(target=target_of(ctx), request=request, wait=wait, timeout=timeout)
+        ordering = Ordering(
+            target=target_of(ctx, target), request=request, wait=wait, timeout=timeout
+        )
         raise typer.Exit(_run(terminal, ordering))
 
 
@@ -201,14 +204,24 @@ def read_request(path: str) -> StartOrderProcessRequest:
 
 def _run(terminal: Terminal, ordering: Ordering) -> Exit:
     progress = Progress(terminal, f"request {ordering.request.request_id}")
+    may_be_there = False
+
+    def trouble(failed: CallFailed) -> None:
+        nonlocal may_be_there
+        may_be_there = may_be_there or not failed.never_sent
+        progress.trouble(failed)
+
     try:
         with progress.shown():
-            process = asyncio.run(_place(ordering, progress))
+            process = asyncio.run(_place(ordering, progress, trouble))
     except CallFailed as failed:
         terminal.report(failed)
         if failed.passing and not terminal.as_json:
-            same = f"--request-id {ordering.request.request_id}"
-            terminal.note(f"Whether it was accepted is not known. To ask again safely: {same}")
+            if may_be_there or not failed.never_sent:
+                same = f"--request-id {ordering.request.request_id}"
+                terminal.note(f"Whether it was accepted is not known. To ask again safely: {same}")
+            else:
+                terminal.note("It was not accepted: no server was ever reached.")
         raise typer.Exit(failed.exit) from None
     except KeyboardInterrupt:
         if progress.process is not None:
@@ -228,10 +241,12 @@ def _goes_on(process: OrderProcess) -> str:
     return f"It goes on by itself. See it with: oms process watch {process.process_id}"
 
 
-async def _place(ordering: Ordering, progress: Progress) -> OrderProcess:
+async def _place(
+    ordering: Ordering, progress: Progress, trouble: Callable[[CallFailed], None]
+) -> OrderProcess:
     until = Until(ordering.timeout)
     async with connect(ordering.target) as connection:
-        process = await start(connection, ordering.request, until=until, trouble=progress.trouble)
+        process = await start(connection, ordering.request, until=until, trouble=trouble)
         progress.saw(process)
         if not ordering.wait or process.state in RESTING:
             return process

@@ -14,7 +14,7 @@ import typer
 from console import exits, rendering
 from console.exits import Exit
 from console.following import RESTING, follow
-from console.options import AsJson, parse_moment, target_of
+from console.options import AsJson, TargetOption, parse_moment, target_of
 from console.patience import Until
 from console.place import rest
 from console.progress import Progress
@@ -77,11 +77,10 @@ def list_processes(
     ctx: typer.Context,
     *,
     state: Annotated[
-        list[State] | None,
+        list[str] | None,
         typer.Option(
             metavar="STATE",
             help="Only RUNNING, COMPENSATING, COMPLETED, CANCELLED or PARKED. Repeat it.",
-            case_sensitive=False,
         ),
     ] = None,
     customer: Annotated[str, typer.Option(help="Only of this customer.", show_default=False)] = "",
@@ -101,6 +100,7 @@ def list_processes(
     page_token: Annotated[
         str, typer.Option(help="Go on where the list before ended.", show_default=False)
     ] = "",
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Lists processes, newest first.
@@ -121,12 +121,12 @@ def list_processes(
         request = ListOrderProcessesRequest(
             page_size=limit,
             page_token=page_token,
-            states=[OrderProcessState.Value(f"ORDER_PROCESS_STATE_{it}") for it in state or ()],
+            states=[_state(it) for it in state or ()],
             customer_id=customer,
             create_time_after=parse_moment(since) if since else None,
             create_time_before=parse_moment(before) if before else None,
         )
-        reply = asyncio.run(_list(target_of(ctx), request))
+        reply = asyncio.run(_list(target_of(ctx, target), request))
     terminal.document(as_dict(reply))
     if not reply.processes:
         terminal.say("No processes.")
@@ -136,7 +136,14 @@ def list_processes(
         terminal.note(f"There are more: --page-token {reply.next_page_token}", style="dim")
 
 
-def get(ctx: typer.Context, key: Key, by: ByOption = By.AUTO, as_json: AsJson = False) -> None:
+def get(
+    ctx: typer.Context,
+    *,
+    key: Key,
+    by: ByOption = By.AUTO,
+    target: TargetOption = None,
+    as_json: AsJson = False,
+) -> None:
     """Shows one process: its steps and undos, with tries, times and reasons.
 
     For example:
@@ -150,7 +157,7 @@ def get(ctx: typer.Context, key: Key, by: ByOption = By.AUTO, as_json: AsJson = 
     """
     terminal = Terminal.open(as_json=as_json)
     with terminal.reporting():
-        process = asyncio.run(_get(target_of(ctx), key_request(key, by)))
+        process = asyncio.run(_get(target_of(ctx, target), key_request(key, by)))
     terminal.document({"process": as_dict(process)})
     terminal.say(rendering.process_detail(process, at=rendering.now()))
 
@@ -166,6 +173,7 @@ def watch(
             min=0.1, metavar="SECONDS", help="Stop watching after this long.", show_default=False
         ),
     ] = None,
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Shows the history of a process, event by event, and follows it.
@@ -191,7 +199,7 @@ def watch(
     terminal = Terminal.open(as_json=as_json)
     with terminal.reporting():
         request = key_request(key, by)
-        process = asyncio.run(_watch(terminal, target_of(ctx), request, Until(timeout)))
+        process = asyncio.run(_watch(terminal, target_of(ctx, target), request, Until(timeout)))
     terminal.say(rendering.process_heading(process, at=rendering.now()))
     raise typer.Exit(exits.of_process(process))
 
@@ -208,6 +216,7 @@ def cancel(
     timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="How long --wait waits.")
     ] = 120.0,
+    target: TargetOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Stops a process from going forward and has everything undone.
@@ -233,7 +242,7 @@ def cancel(
         with progress.shown():
             process = asyncio.run(
                 _cancel(
-                    target_of(ctx),
+                    target_of(ctx, target),
                     key_request(key, by),
                     reason,
                     Until(timeout),
@@ -271,6 +280,13 @@ async def read_process(connection: Connection, request: GetOrderProcessRequest) 
     return (await connection.call(connection.processes.GetOrderProcess, request)).process
 
 
+def _state(text: str) -> OrderProcessState.ValueType:
+    name = text.upper()
+    if name not in State.__members__:
+        raise BadInput(f'--state "{text}" is none of {", ".join(State)}.')
+    return OrderProcessState.Value(f"ORDER_PROCESS_STATE_{name}")
+
+
 async def _list(target: str, request: ListOrderProcessesRequest) -> ListOrderProcessesResponse:
     async with connect(target) as connection:
         return await connection.call(connection.processes.ListOrderProcesses, request)
@@ -284,9 +300,19 @@ async def _get(target: str, request: GetOrderProcessRequest) -> OrderProcess:
 async def _watch(
     terminal: Terminal, target: str, request: GetOrderProcessRequest, until: Until
 ) -> OrderProcess:
+    away = False
+
     def trouble(failed: CallFailed) -> None:
-        if not terminal.as_json:
+        nonlocal away
+        if not away and not terminal.as_json:
             terminal.note(f"{failed.sentence()} Trying again.", style="yellow")
+        away = True
+
+    def answered() -> None:
+        nonlocal away
+        if not terminal.as_json:
+            terminal.note("It answers again.")
+        away = False
 
     async with connect(target) as connection:
         process = await read_process(connection, request)
@@ -297,6 +323,7 @@ async def _watch(
             present_revision=process.revision,
             until=until,
             trouble=trouble,
+            answered=answered,
         )
         async with aclosing(events):
             async for told in events:

@@ -260,6 +260,8 @@ class _Kept:
 
     def said(self, code: int) -> str:
         """What it said before it ended, or what its exit code says."""
+        if code == 0:
+            return "drained"
         if self.last_words:
             return self.last_words[-1]
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

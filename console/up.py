@@ -199,7 +199,8 @@ def _fleet(
     else:
         databases = databases_of(environ, data_dir, _DATA)
     if replicas > 1:
-        check_shared(databases)
+        # What a flag has put aside was not meant.
+        check_shared(databases, environ if data_dir is None else {})
     return Fleet(listens=listens, database_urls=databases)
 
 
@@ -261,8 +262,9 @@ class Showing:
             case Kind.SERVING:
                 return Text(f"SERVING at {self._fleet.addresses[it.name]}", style="green")
             case Kind.DIED:
+                ended = f"ended ({it.text})" if it.code == 0 else f"died: {it.text}"
                 again = f"Starting it again in {it.restart_in_seconds:.1f} s."
-                return Text(f"died: {it.text}. {again}", style="bold red")
+                return Text(f"{ended}. {again}", style="yellow" if it.code == 0 else "bold red")
             case Kind.KILLED:
                 return Text("took too long to stop: killed", style="bold red")
             case Kind.ALL_SERVING | Kind.STOPPING | Kind.STOPPED:
@@ -303,20 +305,25 @@ def ready_to_paste(fleet: Fleet) -> list[Text | Table]:
     target = fleet.target(ORCHESTRATOR)
     # grpcurl dials one server; any of them takes any call.
     one = fleet.addresses[fleet.replicas(ORCHESTRATOR)[0]]
-    oms = "oms" if target == DEFAULT_TARGET else f"oms --target {target}"
-    interface = "oms.orchestrator.v1.OrderProcessService"
     commands = Path(sys.executable).parent
+    found = [Text(f'export PATH="{commands}:$PATH"')]
+    if target != DEFAULT_TARGET:
+        found.append(Text(f"export OMS_TARGET={target}"))
+    interface = "oms.orchestrator.v1.OrderProcessService"
     return [
         Text("\nAll are SERVING. Ctrl-C stops them.\n", style="bold green"),
         table,
-        Text("\nIn another terminal, so that oms and grpcurl are found:\n", style="bold"),
-        Text(f'export PATH="{commands}:$PATH"'),
+        Text(
+            "\nIn another terminal, where oms, grpcurl and these services are to be found:\n",
+            style="bold",
+        ),
+        *found,
         Text("\nAn order, and what became of it:\n", style="bold"),
         Text(
-            f"{oms} order place --customer c1 --item BOOK:2:12.50 \\\n"
+            "oms order place --customer c1 --item BOOK:2:12.50 \\\n"
             "  --payment-method pm_card_visa --recipient Ada --line '1 Market St' \\\n"
             "  --locality 'San Francisco' --postal-code 94105 --country US\n"
-            f"{oms} process list\n"
+            "oms process list\n"
         ),
         Text("The same with grpcurl:\n", style="bold"),
         Text(
@@ -328,7 +335,7 @@ def ready_to_paste(fleet: Fleet) -> list[Text | Table]:
             '    "locality": "San Francisco", "postal_code": "94105",\n'
             '    "country_code": "US"}}\' \\\n'
             f"  {one} {interface}/StartOrderProcess\n"
-            f"grpcurl -plaintext {one} describe {interface}\n"
+            f"grpcurl -plaintext {one} \\\n  describe {interface}\n"
         ),
     ]
 

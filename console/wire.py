@@ -97,6 +97,15 @@ class CallFailed(Exception):  # noqa: N818 - named by what happened
             grpc.StatusCode.DEADLINE_EXCEEDED,
         }
 
+    @property
+    def never_sent(self) -> bool:
+        """Whether no server has even seen the call: there was no connection to send it over."""
+        return (
+            self.unanswered
+            and self.code is grpc.StatusCode.UNAVAILABLE
+            and self.message.startswith("failed to connect to all addresses")
+        )
+
     def sentence(self) -> str:
         """What went wrong, for a person."""
         if self.unanswered:

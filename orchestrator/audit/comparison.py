@@ -331,7 +331,8 @@ def _parked(case: Case) -> Finding:
         since_us=process.parked_time_us or process.update_time_us,
         message=(
             f"The process is PARKED{on}{why}.{money} Mend the cause and have it tried afresh with "
-            f"RetryOrderProcess, or undo it by hand and say so with ResolveOrderProcess."
+            f"`oms admin retry ID` (RetryOrderProcess), or undo it by hand and say so with "
+            f"`oms admin resolve ID` (ResolveOrderProcess)."
         ),
     )
 

@@ -131,6 +131,22 @@ def test_a_wish_that_says_too_little_or_too_much_is_bad_input(
     assert 0 == parked.calls["RetryOrderProcess"] + parked.calls["ResolveOrderProcess"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("resolve", "r0"), 'Say why: --reason "refunded, case 4711".\n'),
+        (("retry", "r0"), 'Say why: --reason "the gateway is back".\n'),
+        (
+            ("retry", "r0", "--all", "--reason", "well"),
+            "One process, or --all, --step and so on: not both.\n",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("parked")
+def test_what_is_missing_or_too_much_is_named(arguments: tuple[str, ...], said: str) -> None:
+    assert said == oms("admin", *arguments).err
+
+
 @pytest.mark.usefixtures("parked")
 def test_a_process_that_has_moved_on_is_not_retried() -> None:
     ran = oms("admin", "retry", "r0", "--revision", "3", "--reason", "well", "--yes")

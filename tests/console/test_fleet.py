@@ -200,9 +200,14 @@ def test_a_schema_of_ones_own_choice_is_refused() -> None:
 
 def test_what_is_not_on_postgresql_is_named() -> None:
     urls = {**schemas_in("postgresql://h/d"), "OMS_ORDER_DATABASE_URL": "sqlite:///order.db"}
-    with pytest.raises(BadInput, match=r"Not on PostgreSQL: OMS_ORDER_DATABASE_URL\."):
-        check_shared(urls)
-    check_shared(schemas_in("postgresql://h/d"))
+    with pytest.raises(BadInput, match=r"not on PostgreSQL: OMS_ORDER_DATABASE_URL\.$"):
+        check_shared(urls, urls)
+    check_shared(schemas_in("postgresql://h/d"), {})
+
+
+def test_settings_that_nobody_set_are_not_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"--database-url postgresql:.* alone\.$"):
+        check_shared(databases_in(tmp_path), {})
 
 
 def test_two_that_would_listen_at_the_same_place_are_named() -> None:

@@ -209,15 +209,25 @@ def test_what_cannot_pass_is_not_sent_again(orchestrator: FakeOrchestrator) -> N
     assert 1 == orchestrator.calls["StartOrderProcess"]
 
 
-def test_an_orchestrator_that_is_not_there_is_told_with_the_request_id(
+def test_an_order_that_reached_no_server_is_known_not_to_be_accepted(
     orchestrator: FakeOrchestrator,
 ) -> None:
     orchestrator.stop()
     ran = place("--timeout", "0.5", "--request-id", "r9")
     assert Exit.FAILED is ran.exit
     assert f"Nothing answers at {orchestrator.target} (connection refused)." in ran.err
-    assert "--request-id r9" in ran.err
+    assert "It was not accepted: no server was ever reached.\n" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_of_an_order_that_was_sent_it_is_told_how_to_ask_again(
+    orchestrator: FakeOrchestrator,
+) -> None:
+    orchestrator.fail("StartOrderProcess", *[AWAY] * 100)
+    ran = place("--timeout", "0.3", "--request-id", "r9")
+    assert Exit.FAILED is ran.exit
+    assert "Whether it was accepted is not known." in ran.err
+    assert "--request-id r9" in ran.err
 
 
 @pytest.mark.usefixtures("orchestrator")

@@ -16,7 +16,7 @@ from oms.orchestrator.v1.order_process_service_pb2 import (
 )
 from oms.orchestrator.v1.order_process_service_pb2_grpc import OrderProcessServiceStub
 from oms.order.v1.order_pb2 import OrderItem
-from tests.console.harness.command import oms
+from tests.console.harness.command import oms, start_oms
 from tests.console.harness.fake_orchestrator import FakeOrchestrator
 from tests.console.harness.faults import AWAY, Fault, refused
 
@@ -87,6 +87,24 @@ def test_a_time_that_is_none_is_bad_input() -> None:
     assert '"yesterday" is not a time' in ran.err
 
 
+def test_a_state_that_is_none_is_bad_input_as_the_help_writes_it() -> None:
+    ran = oms("process", "list", "--state", "DONE")
+    assert Exit.BAD_INPUT is ran.exit
+    among = "RUNNING, COMPENSATING, COMPLETED, CANCELLED, PARKED"
+    assert f'--state "DONE" is none of {among}.\n' == ran.err
+
+
+def test_the_target_may_follow_the_command_and_wins(
+    orchestrator: FakeOrchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMS_TARGET", "127.0.0.1:1")
+    target = ("--target", orchestrator.target)
+    assert Exit.DONE is oms("process", "list", *target).exit
+    assert Exit.DONE is oms("--target", "127.0.0.1:1", "process", "list", *target).exit
+    assert Exit.DONE is oms(*target, "process", "list").exit
+    assert Exit.BAD_INPUT is oms("process", "list", "--target", "a,b").exit
+
+
 @pytest.mark.usefixtures("orchestrator")
 def test_an_empty_list_says_so() -> None:
     assert "No processes.\n" == oms("process", "list").out
@@ -140,6 +158,25 @@ def test_a_watch_rides_over_a_server_that_goes_away(placed: FakeOrchestrator) ->
     assert Exit.DONE is ran.exit
     assert ["1", "2", "3", "4"] == [it["event"]["revision"] for it in ran.json_lines]
     assert 4 == placed.calls["WatchOrderProcess"]
+
+
+def test_a_watch_says_once_that_the_server_is_away_and_once_that_it_is_back(
+    placed: FakeOrchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The library has words of its own for it.
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
+    with start_oms("process", "watch", "r-pm_waits") as watching:
+        assert watching.stderr is not None
+        placed.wait_for_calls("WatchOrderProcess", 1)
+        placed.stop()
+        assert watching.stderr.readline().endswith("Trying again.\n")
+        placed.fail("GetOrderProcess", AWAY, AWAY, AWAY)
+        placed.start()
+        # There is nothing new that a watch could tell.
+        assert "It answers again.\n" == watching.stderr.readline()
+        placed.settle("r-pm_waits", ORDER_PROCESS_STATE_COMPLETED)
+        _, more = watching.communicate(timeout=30)
+    assert (Exit.DONE, "") == (watching.returncode, more)
 
 
 @pytest.mark.parametrize(

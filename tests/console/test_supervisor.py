@@ -80,6 +80,17 @@ async def test_a_service_that_dies_is_started_again(diary: Path, addresses: list
         assert [0.01, 0.02] == pauses
 
 
+async def test_a_service_that_was_drained_by_somebody_else_is_started_again(
+    diary: Path, addresses: list[str]
+) -> None:
+    async with running(service("a", addresses[0], diary)) as it:
+        await it.supervisor.all_serving()
+        os.kill(it.pid("a"), signal.SIGTERM)
+        ended = await it.heard.until(Kind.DIED, "a")
+        assert (0, "drained") == (ended.code, ended.text)
+        await it.heard.until(Kind.ALL_SERVING, count=2)
+
+
 async def test_the_pause_before_a_restart_is_bounded(addresses: list[str]) -> None:
     dies = Service(
         name="a",

@@ -65,6 +65,14 @@ def test_every_line_says_whose_it_is() -> None:
     ] == lines[-4:]
 
 
+def test_who_was_drained_has_not_died() -> None:
+    drained = Happening(
+        kind=Kind.DIED, name="order", code=0, text="drained", restart_in_seconds=0.2
+    )
+    (line,) = shown([drained])
+    assert "order         ended (drained). Starting it again in 0.2 s." == line
+
+
 def test_in_a_terminal_log_lines_are_for_people() -> None:
     (line,) = shown(LIFE[1:2], terminal=True)
     assert "06:13:11.313" in line
@@ -78,7 +86,8 @@ def test_logs_can_be_left_out() -> None:
 def test_what_to_try_is_told_once_with_the_ports_as_they_are() -> None:
     text = "\n".join(shown(LIFE))
     assert 1 == text.count("All are SERVING")
-    assert "oms --target 127.0.0.1:7001 order place" in text
+    assert 1 == text.count("export OMS_TARGET=127.0.0.1:7001\n")
+    assert "\noms order place" in text
     assert "127.0.0.1:7001 oms.orchestrator.v1.OrderProcessService/StartOrderProcess" in text
 
 
@@ -90,7 +99,7 @@ def test_with_replicas_oms_is_told_of_all_orchestrators_and_grpcurl_of_one() -> 
     lines = shown(happened, fleet=fleet)
     assert "order-2         SERVING at 127.0.0.1:7012" == lines[0]
     text = "\n".join(lines)
-    assert "oms --target ipv4:127.0.0.1:7001,127.0.0.1:7011 order place" in text
+    assert 1 == text.count("export OMS_TARGET=ipv4:127.0.0.1:7001,127.0.0.1:7011\n")
     assert "  127.0.0.1:7001 oms.orchestrator.v1.OrderProcessService/StartOrderProcess" in text
     (told,) = [json.loads(line) for line in shown(happened[1:], fleet=fleet, as_json=True)]
     assert "127.0.0.1:7012" == told["addresses"]["order-2"]
