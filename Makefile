@@ -93,7 +93,7 @@ verify: $(READY) ## contract, generated code, diagrams, import rules, deploy/
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python -m pytest tests/rules tests/deploy
 
-explore: $(READY) ## every fault at every point of a process, and every pair of faults
+explore: $(READY) ## every fault at every point of a process, and every pair
 	@$(BIN)/python -m bench.simulator explore
 
 SEEDS ?= 100
