@@ -6,8 +6,11 @@ variable counts as not set. Must never: print a password, whoever asks.
 """
 
 import argparse
+import difflib
+import os
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
@@ -18,6 +21,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 ENV_PREFIX: Final = "OMS_"
 EXIT_USAGE: Final = 2
+# One letter missing or wrong is; another service's setting of the same kind is not quite.
+_ALIKE: Final = 0.9
 
 _SCHEME_PASSWORD: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://[^\s:@/]*):\S*@")
 _QUERY_PASSWORD: Final = re.compile(
@@ -155,6 +160,8 @@ def load(cls: type[S], argv: Sequence[str], *, program: str, description: str) -
     Leaves the program: with code 0 after --help, with code 2 and one message on stderr where a flag
     is not known or a value is wrong.
     """
+    for warning in misspelt(cls, os.environ):
+        sys.stderr.write(f"{program}: {warning}\n")
     parser = _Parser(prog=program, description=description, allow_abbrev=False)
     for name, doc in zip(_fields(cls), describe(cls), strict=True):
         text = f"{doc.description} Environment: {doc.env}. Default: {doc.default or 'none'}"
@@ -176,6 +183,20 @@ def load(cls: type[S], argv: Sequence[str], *, program: str, description: str) -
     except SettingsError as error:
         # Not even JSON, where JSON is needed. It names the field, not the value.
         parser.error(str(error))
+
+
+def misspelt(cls: type[Settings], variables: Iterable[str]) -> list[str]:
+    """A sentence for each variable that is almost one of the settings, and none.
+
+    One that is like none of them may be another service's, and nothing is said.
+    """
+    own = [doc.env for doc in describe(cls)]
+    sentences = []
+    for name in sorted(set(variables) - set(own)):
+        close = difflib.get_close_matches(name, own, n=1, cutoff=_ALIKE)
+        if name.startswith(ENV_PREFIX) and close:
+            sentences.append(f"{name} is not a setting; did you mean {close[0]}?")
+    return sentences
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,13 +2,15 @@
 
 Invariant: a service is either running, about to be started again, or stopped on purpose; and when
 `run` returns none is left. A service that says it cannot run as it is set up (exit code 78, or 2
-for a setting) is not started again: everything stops, with its message. This module must never
-know what a service does, nor write to a terminal: it reports what happens.
+for a setting) is not started again: everything stops, with its message; only for a port that is in
+use it is tried some times more, as a connection of somebody else's may hold it for a moment. This
+module must never know what a service does, nor write to a terminal: it reports what happens.
 """
 
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
@@ -26,6 +28,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from console.channels import open_channel
 
 CONFIGURATION_CODES: Final = frozenset({2, 78})
+# As `chassis.server` words it.
+_PORT_IN_USE: Final = re.compile(r"cannot listen on \S+: it is in use\b")
 _LINE_BYTES_MAX: Final = 64 * 1024
 _LAST_WORDS_MAX: Final = 20
 _LAST_WORDS_SECONDS: Final = 1.0
@@ -81,6 +85,8 @@ class Patience:
     restart_floor_seconds: float = 0.2
     restart_cap_seconds: float = 10.0
     """The pause before a restart doubles from one to the other."""
+    port_tries_max: int = 5
+    """How often in a row a service is started again whose port is in use."""
     well_seconds: float = 30.0
     """A service that ran for so long was well: its next restart is a quick one."""
 
@@ -138,12 +144,15 @@ class Supervisor:
     async def _keep(self, kept: "_Kept") -> None:
         """Starts a service, again and again, until it is to stop."""
         pause = self._patience.restart_floor_seconds
+        without_port = 0
         while not kept.to_stop.is_set():
             began = time.monotonic()
             code = await self._run_once(kept)
             if kept.to_stop.is_set():
                 return
-            if code in CONFIGURATION_CODES:
+            without_port = without_port + 1 if kept.found_its_port_in_use(code) else 0
+            tried_enough = without_port > self._patience.port_tries_max
+            if code in CONFIGURATION_CODES and (not without_port or tried_enough):
                 raise CannotRun(f"{kept.service.name} cannot start: {kept.said(code)}")
             if time.monotonic() - began >= self._patience.well_seconds:
                 pause = self._patience.restart_floor_seconds
@@ -257,6 +266,11 @@ class _Kept:
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
+
+    def found_its_port_in_use(self, code: int) -> bool:
+        """Whether it ended because it could not listen, and may be able to in a moment."""
+        said = self.last_words[-1] if self.last_words else ""
+        return code in CONFIGURATION_CODES and _PORT_IN_USE.search(said) is not None
 
     def said(self, code: int) -> str:
         """What it said before it ended, or what its exit code says."""

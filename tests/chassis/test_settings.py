@@ -11,6 +11,7 @@ from chassis.settings import (
     Target,
     describe,
     load,
+    misspelt,
     redacted,
 )
 
@@ -242,3 +243,19 @@ def test_settings_that_are_printed_show_no_password() -> None:
 )
 def test_a_url_is_redacted_but_for_its_password(url: str, expected: str) -> None:
     assert redacted(url) == expected
+
+
+def test_a_misspelt_variable_is_told_and_nothing_is_held_up_by_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMS_DRAIN_GRACE_SECOND", "3")
+    assert read().drain_grace_seconds == 10
+    assert capsys.readouterr() == (
+        "",
+        "shop: OMS_DRAIN_GRACE_SECOND is not a setting; did you mean OMS_DRAIN_GRACE_SECONDS?\n",
+    )
+
+
+def test_what_is_like_no_setting_of_ours_may_be_anothers() -> None:
+    others = ["OMS_TARGET", "OMS_BAKERY_DATABASE_URL", "SHOP_LISTEN", "PATH", "OMS_SHOP_OPEN"]
+    assert [] == misspelt(ShopSettings, others)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -151,6 +152,45 @@ async def test_one_that_is_misconfigured_stops_all_with_its_message(
             await it.task
         assert [message] == [told.text for told in it.heard.of(Kind.STOPPING)]
         assert not it.heard.of(Kind.DIED)
+
+
+def server_at(address: str) -> Service:
+    """One with a real server, which says why it cannot listen as every service of ours does."""
+    program = (
+        "from chassis.server import Server, run, serve\n"
+        "async def main():\n"
+        f"    listen = {address!r}\n"
+        "    server = Server(\n"
+        "        listen=listen, hosted=[], drain_grace_seconds=0, message_bytes_max=4096\n"
+        "    )\n"
+        "    await serve(server)\n"
+        "run(main)\n"
+    )
+    return Service(
+        name="a",
+        command=(sys.executable, "-c", program),
+        environment=dict(os.environ),
+        address=address,
+    )
+
+
+async def test_a_port_that_is_in_use_for_a_moment_is_waited_for(addresses: list[str]) -> None:
+    host, _, port = addresses[0].partition(":")
+    with socket.create_server((host, int(port))) as held:
+        async with running(server_at(addresses[0])) as it:
+            died = await it.heard.until(Kind.DIED, "a")
+            assert f"cannot listen on {addresses[0]}: it is in use" in died.text
+            held.close()
+            await it.supervisor.all_serving()
+
+
+async def test_a_port_that_stays_in_use_stops_all_with_its_message(addresses: list[str]) -> None:
+    host, _, port = addresses[0].partition(":")
+    with socket.create_server((host, int(port))):
+        async with running(server_at(addresses[0])) as it:
+            with pytest.raises(CannotRun, match=r"^a cannot start: .*it is in use"):
+                await it.task
+            assert 5 == len(it.heard.of(Kind.DIED))
 
 
 async def test_one_that_never_serves_stops_all(diary: Path, addresses: list[str]) -> None:
