@@ -40,6 +40,7 @@ ORDER_COLUMNS: Final = (
 )
 COLUMNS: Final = ("key", "customer_id", *ITEM_COLUMNS, *ORDER_COLUMNS[1:])
 _OPTIONAL_COLUMNS: Final = frozenset({"line2", "region", "postal_code"})
+_JSON_COLUMNS: Final = ("key", "row")
 REJECTION_COLUMNS: Final = ("rejected_line", "rejected_reason", "rejected_details")
 
 ITEMS_MAX: Final = 1_000
@@ -64,6 +65,8 @@ class Row:
 
     line: int
     fields: Mapping[str, str]
+    columns: tuple[str, ...]
+    """The columns of its file, in their order, without those of a rejection."""
     broken: str = ""
 
 
@@ -158,6 +161,7 @@ def _csv_rows(lines: Iterator[bytes]) -> Iterator[Row]:
         raise BadInput(
             f"The first row must name the columns; it cannot be read: {error}."
         ) from None
+    columns = tuple(name for name in header if name not in REJECTION_COLUMNS)
     while True:
         line = reader.line_num + 1
         try:
@@ -165,7 +169,8 @@ def _csv_rows(lines: Iterator[bytes]) -> Iterator[Row]:
         except csv.Error as error:
             last = reader.line_num
             where = f"lines {line} to {last}" if last > line else f"line {line}"
-            yield Row(line=line, fields={}, broken=f"{where} cannot be told apart: {error}")
+            broken = f"{where} cannot be told apart: {error}"
+            yield Row(line=line, fields={}, columns=columns, broken=broken)
             continue
         if values is None:
             return
@@ -178,12 +183,14 @@ def _csv_rows(lines: Iterator[bytes]) -> Iterator[Row]:
             fields = {name: _readable(value) for name, value in fields.items()}
         elif len(values) != len(header):
             broken = f"{len(header)} columns are expected, {len(values)} found"
-        yield Row(line=line, fields=fields, broken=broken)
+        yield Row(line=line, fields=fields, columns=columns, broken=broken)
 
 
 def _header(names: list[str] | None) -> list[str]:
     if names is None:
         raise BadInput("The file is empty: its first row must name the columns.")
+    if any(_has_surrogates(name) or "\0" in name for name in names):
+        raise BadInput("The file is not UTF-8: write it anew in that encoding.")
     names = [name.strip() for name in names]
     missing = [it for it in COLUMNS if it not in names and it not in _OPTIONAL_COLUMNS]
     unknown = [it for it in names if it not in COLUMNS and it not in REJECTION_COLUMNS]
@@ -270,10 +277,10 @@ def _json_entries(lines: Iterator[bytes], seen: SeenKeys) -> Iterator[Entry]:
         try:
             key, request = _json_order(line)
         except ValueError as error:
-            row = Row(line=number, fields={"row": text})
+            row = Row(line=number, fields={"row": text}, columns=_JSON_COLUMNS)
             yield Rejection(rows=(row,), reason=UNREADABLE, details=str(error))
             continue
-        row = Row(line=number, fields={"key": key, "row": text})
+        row = Row(line=number, fields={"key": key, "row": text}, columns=_JSON_COLUMNS)
         refusal = _refusal_of_key(key, number, seen)
         if refusal is None:
             yield Order(key=key, rows=(row,), request=request)
@@ -285,7 +292,11 @@ def _json_order(line: bytes) -> tuple[str, StartOrderProcessRequest]:
     if len(line) > LINE_BYTES_MAX:
         raise ValueError(f"the line is longer than {LINE_BYTES_MAX:,} bytes")
     try:
-        value = json.loads(line)
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    try:
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -6,6 +6,7 @@ record of its own of what was sent.
 """
 
 import asyncio
+import shlex
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ def import_orders(
         outcome = asyncio.run(_import(terminal, target_of(ctx, target), importing))
     terminal.document(_document(importing, outcome))
     terminal.say(_summary(importing, outcome))
+    if outcome.first_rejected and not as_json:
+        _tell_rejected(terminal, importing, outcome)
     if outcome.stopped and not as_json:
         terminal.note(outcome.stopped, style="red")
         terminal.note("Run the same command again to go on where it stopped.")
@@ -146,6 +149,7 @@ class Outcome:
 
     tally: Tally
     rejected_rows: int
+    first_rejected: tuple[str, ...]
     seconds: float
     stopped: str
     interrupted: bool
@@ -202,7 +206,7 @@ async def _import(terminal: Terminal, target: str, importing: Importing) -> Outc
     with ExitStack() as files:
         try:
             file = files.enter_context(importing.file.open("rb"))
-            rejects = files.enter_context(Rejects(importing.rejected, importing.format))
+            rejects = files.enter_context(Rejects(importing.rejected))
         except OSError as error:
             raise BadInput(f"{error.filename}: {error.strerror}.") from None
         seen = files.enter_context(SeenKeys())
@@ -230,6 +234,7 @@ async def _import(terminal: Terminal, target: str, importing: Importing) -> Outc
     return Outcome(
         tally=run.tally,
         rejected_rows=rejects.count,
+        first_rejected=tuple(rejects.first),
         seconds=time.monotonic() - began,
         stopped=stopped,
         interrupted=interrupted,
@@ -242,6 +247,22 @@ def _gave_up(run: Run, patience: float) -> str:
         return ""
     why = f" {run.trouble.sentence()}" if run.trouble is not None else ""
     return f"Gave up: nothing has moved for {rendering.duration(patience)}.{why}"
+
+
+def _tell_rejected(terminal: Terminal, importing: Importing, outcome: Outcome) -> None:
+    """What was wrong with the first, and what to type once it is mended."""
+    for line in outcome.first_rejected:
+        terminal.note(f"  {line}")
+    more = outcome.tally.rejected - len(outcome.first_rejected)
+    if more > 0:
+        terminal.note(f"  … and {more:,} more")
+    left = shlex.quote(str(importing.rejected))
+    name = f"--name {shlex.quote(importing.name)}"
+    if importing.format is Format.JSONL:
+        terminal.note(f"Put the rows of {left}, mended, into a file of their own: {name}")
+        return
+    how = "" if importing.rejected.suffix.lower() == ".csv" else " --format csv"
+    terminal.note(f"Mend them, then: oms order import {left} {name}{how}")
 
 
 def _document(importing: Importing, outcome: Outcome) -> dict[str, object]:

@@ -202,7 +202,7 @@ def test_a_json_line_is_an_order() -> None:
     [
         (b"{", "UNREADABLE_ROW", "it is not JSON"),
         (b"[]", "UNREADABLE_ROW", "it is not a JSON object"),
-        (b"\xff", "UNREADABLE_ROW", "it is not JSON"),
+        (b"\xff", "UNREADABLE_ROW", "it is not UTF-8"),
         (b"[" * 100_000, "UNREADABLE_ROW", "it is not JSON"),
         (b'{"key": 7}', "UNREADABLE_ROW", "its key is not a string"),
         (b'{"key": "\\ud800"}', "UNREADABLE_ROW", "its key is not a string"),

@@ -102,6 +102,38 @@ def test_rejected_rows_once_mended_are_imported_under_the_same_name(
 
 
 @pytest.mark.usefixtures("orchestrator")
+def test_of_rejected_rows_the_first_reasons_are_told_and_what_to_type_next(tmp_path: Path) -> None:
+    file = written(tmp_path, ["pm_card_visa"] * 8)
+    file.write_text(file.read_text().replace(",BOOK,2,", ",BOOK,two,"))
+    ran = imported(file)
+    assert Exit.BAD_INPUT is ran.exit
+    first, *_, more, command = ran.err.splitlines()
+    assert first.startswith('  line 2  INVALID_ROW  quantity: "two" is not a whole number')
+    assert "  … and 3 more" == more
+    left = tmp_path / "spring.rejected.csv"
+    assert f"Mend them, then: oms order import {left} --name spring" == command
+
+
+@pytest.mark.usefixtures("orchestrator")
+def test_rejected_rows_keep_the_order_of_their_columns(tmp_path: Path) -> None:
+    columns = [it for it in reversed(COLUMNS) if it != "region"]
+    file = tmp_path / "spring.csv"
+    file.write_text(",".join(columns) + "\n" + ",".join("x" for _ in columns) + "\n")
+    imported(file)
+    header = (tmp_path / "spring.rejected.csv").read_text().splitlines()[0].split(",")
+    assert [*columns, "rejected_line", "rejected_reason", "rejected_details"] == header
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+@pytest.mark.usefixtures("orchestrator")
+def test_a_file_that_is_not_utf_8_says_so(tmp_path: Path, encoding: str) -> None:
+    file = written(tmp_path, ["pm_card_visa"])
+    file.write_bytes(file.read_text().encode(encoding))
+    ran = imported(file)
+    assert (Exit.BAD_INPUT, True) == (ran.exit, "is not UTF-8" in ran.err)
+
+
+@pytest.mark.usefixtures("orchestrator")
 def test_other_content_under_a_key_that_was_sent_is_rejected(tmp_path: Path) -> None:
     file = written(tmp_path, ["pm_card_visa"] * 3)
     imported(file)
