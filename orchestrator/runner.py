@@ -24,7 +24,13 @@ from orchestrator.saga.events import JSON, Started
 from orchestrator.saga.evolve import evolve, replay
 from orchestrator.saga.retry import microseconds
 from orchestrator.saga.state import SagaState
-from orchestrator.saga_log.protocol import NewProcess, ProcessRow, SagaLog, StoredProcess
+from orchestrator.saga_log.protocol import (
+    FIRST_EPOCH,
+    NewProcess,
+    ProcessRow,
+    SagaLog,
+    StoredProcess,
+)
 
 __all__ = ["Action", "ActionCall", "ActionReply", "Runner"]
 
@@ -179,7 +185,9 @@ class Runner:
         if created:
             self._means.feed.notify(row.process_id)
             chronicle.tell(state, new.events)
-            self._begin(row.process_id, row.epoch, state, call)
+            # Offered again after a lost answer it may be somebody else's by now.
+            if (row.owner, row.epoch) == (new.owner, FIRST_EPOCH):
+                self._begin(row.process_id, row.epoch, state, call)
         return row, created
 
     def _begin(self, process_id: str, epoch: int, state: SagaState, call: Call | None) -> None:

@@ -8,8 +8,14 @@ from dataclasses import replace
 
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.codec import stored_process
-from orchestrator.saga_log.memory import FIRST_EPOCH, MemorySagaLog
-from orchestrator.saga_log.protocol import Append, NewProcess, ProcessRow, StoredProcess
+from orchestrator.saga_log.memory import MemorySagaLog
+from orchestrator.saga_log.protocol import (
+    FIRST_EPOCH,
+    Append,
+    NewProcess,
+    ProcessRow,
+    StoredProcess,
+)
 
 
 class SharedLog(MemorySagaLog):

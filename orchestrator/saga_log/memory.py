@@ -19,11 +19,12 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from orchestrator.saga.events import Event
 from orchestrator.saga_log.codec import encode, stored_process
 from orchestrator.saga_log.protocol import (
+    FIRST_EPOCH,
     Append,
     Fenced,
     ListQuery,
@@ -61,9 +62,6 @@ class _Record:
     row: ProcessRow
     texts: list[tuple[str, int, str]] = field(default_factory=list)
     """Kind, time and body of each event."""
-
-
-FIRST_EPOCH: Final = 1
 
 
 class MemorySagaLog:

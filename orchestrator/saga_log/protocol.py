@@ -14,10 +14,13 @@ offered again word for word it is there once. Must never: know what any saga is 
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from orchestrator.saga.events import Event
 from orchestrator.saga.state import Phase
+
+FIRST_EPOCH: Final = 1
+"""That of whoever creates a process."""
 
 
 class Stale(Exception):  # noqa: N818 - named by what the caller must do: look again

@@ -13,11 +13,18 @@ import time
 from collections.abc import Callable
 
 
+def since_boot() -> float:
+    """Seconds that only ever grow; on Linux also those that the machine slept."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 class Pulse:
     """The heartbeat as its sender knows it."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(self, monotonic: Callable[[], float] | None = None) -> None:
+        """`monotonic` goes on while the machine is suspended, as the leases of others see it."""
+        self._monotonic = monotonic or since_boot
         self._lease_ends: float | None = None
         self._wary_until = 0.0
 

@@ -143,7 +143,8 @@ class SqlSagaLog:
         try:
             rows = cast("Sequence[ProcessRow]", await self._submit(command))
             claimed = await self._read(lambda connection: sql_reads.with_events(connection, rows))
-        except faults.Unavailable:
+        except BaseException:
+            # Whatever it was, what was taken before it must not be forgotten.
             self._in_doubt.update(dict.fromkeys(command.maybe_mine))
             raise
         for settled in looked_for:

@@ -12,7 +12,9 @@ from orchestrator.run import Run
 from orchestrator.saga.events import AttemptEnded, Event
 from orchestrator.saga.evolve import replay
 from orchestrator.saga_log import sql_writes
-from orchestrator.saga_log.protocol import SagaLog
+from orchestrator.saga_log.protocol import NewProcess, ProcessRow, SagaLog
+from orchestrator.saga_log.pulse import Pulse
+from orchestrator.saga_log.sql import SqlSagaLog
 from orchestrator.saga_log.sql_writes import AppendCommand
 from orchestrator.saga_log.tables import REPLICAS
 from tests.orchestrator.edge.harness.office import Office
@@ -65,6 +67,29 @@ async def test_what_a_replica_was_running_when_it_died_is_finished_by_another(
             owner, epoch = await owner_and_epoch(survivor.log, process.process_id)
             assert owner is None
             assert epoch > 1
+
+
+class LateAnswers(SqlSagaLog):
+    """Creates are answered when another replica has long taken the process over."""
+
+    async def create(self, new: NewProcess) -> tuple[ProcessRow, bool]:
+        _, created = await super().create(new)
+        await self.beat("another", lease_seconds=600)
+        await self.beat(new.owner, lease_seconds=0)
+        self._pulse = Pulse()
+        [taken] = await super().claim(owner="another", now_us=new.due_time_us, limit=1)
+        assert new.process_id == taken.row.process_id
+        return taken.row, created
+
+
+async def test_a_process_that_was_taken_over_before_its_create_was_answered_is_left_alone(
+    make: MakeOffice, participants: ScriptedParticipants
+) -> None:
+    async with make(open_log=LateAnswers.open) as late:
+        process = await late.accept("r")
+        assert not late.orchestrator.runner.runs(process.process_id)
+        assert ("another", 2) == await owner_and_epoch(late.log, process.process_id)
+    assert [] == participants.calls
 
 
 async def test_what_a_draining_replica_gives_back_is_gone_on_with_at_once(

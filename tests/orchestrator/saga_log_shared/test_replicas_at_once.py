@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 import sqlalchemy as sa
 
+from chassis.storage_trouble import is_contended
 from orchestrator.saga.events import CancelRequested
 from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.protocol import Fenced, ProcessRow, Stale
@@ -160,6 +161,55 @@ async def test_appends_and_cancels_across_each_other_never_wait_in_a_circle(
     assert 40 == sum(isinstance(it, int) for it in replies)
     assert 40 == sum(isinstance(it, Stale) for it in replies)
     assert all(log.database.health.well for log in logs)
+
+
+async def test_one_miss_in_a_batch_has_nobody_wait_in_a_circle(
+    one: TroubledLog, other: TroubledLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one of them misses, all go one by one: in the same order as all at once."""
+    contests: list[bool] = []
+
+    def contended(error: BaseException) -> bool:
+        contests.append(is_contended(error))
+        return contests[-1]
+
+    monkeypatch.setattr("chassis.group_commit.is_contended", contended)
+    ids = [f"prc_{number:02}" for number in range(40)]
+    await asyncio.gather(*(one.create(new(process_id)) for process_id in (*ids, "prc_stale")))
+
+    async def wishes(log: TroubledLog, in_order: list[str]) -> list[int | BaseException]:
+        return await asyncio.gather(
+            *(
+                log.append(append(WISH, epoch=None, process_id=it, follows=1 if "s" in it else 2))
+                for it in in_order
+            ),
+            return_exceptions=True,
+        )
+
+    replies = await asyncio.gather(
+        wishes(one, [*ids, "prc_stale"]), wishes(other, ["prc_stale", *reversed(ids)])
+    )
+    # What both say word for word is there once, and a success to both.
+    assert 80 == sum(isinstance(it, int) for each in replies for it in each)
+    assert [] == [it for it in contests if it]
+
+
+async def test_a_claim_offered_again_may_find_more_than_it_wanted_and_forgets_nothing(
+    one: TroubledLog, other: TroubledLog
+) -> None:
+    """Its answer is lost, and meanwhile a create of which nobody had learned becomes visible."""
+    await one.beat(ME, lease_seconds=600)
+    await other.create(new("prc_dead", owner="dead"))
+    one.doubt([("prc_late", 1)])
+    loop = asyncio.get_running_loop()
+
+    def appear() -> None:
+        created = asyncio.run_coroutine_threadsafe(other.create(new("prc_late")), loop)
+        created.result(TIMEOUT_SECONDS)
+
+    one.commits.after = 1
+    one.time.before_offer = appear
+    assert ["prc_dead", "prc_late"] == await claimed(one, limit=1)
 
 
 def until_somebody_waits_for_a_lock(log: TroubledLog) -> None:
