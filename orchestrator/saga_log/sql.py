@@ -30,7 +30,14 @@ from orchestrator.saga.events import Event, Started
 from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.codec import encode
 from orchestrator.saga_log.group_read import GroupRead
-from orchestrator.saga_log.protocol import Append, ListQuery, NewProcess, ProcessRow, StoredProcess
+from orchestrator.saga_log.protocol import (
+    FIRST_EPOCH,
+    Append,
+    ListQuery,
+    NewProcess,
+    ProcessRow,
+    StoredProcess,
+)
 from orchestrator.saga_log.pulse import Pulse
 from orchestrator.saga_log.sql_claims import ClaimCommand, HeartbeatCommand, ReleaseCommand
 from orchestrator.saga_log.sql_retirement import SqlRetirement, retired_rows_by_key
@@ -108,7 +115,7 @@ class SqlSagaLog:
         try:
             return cast("tuple[ProcessRow, bool]", await self._submit(command))
         except (faults.Unavailable, asyncio.CancelledError):
-            self._in_doubt[new.process_id, 1] = None
+            self._in_doubt[new.process_id, FIRST_EPOCH] = None
             raise
 
     async def append(self, append: Append) -> int:

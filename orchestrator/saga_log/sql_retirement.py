@@ -22,7 +22,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
     Text,
     bindparam,
     delete,
@@ -37,6 +36,7 @@ from orchestrator.saga.state import Phase
 from orchestrator.saga_log.driver_statement import DriverStatement
 from orchestrator.saga_log.protocol import ProcessRow
 from orchestrator.saga_log.retirement import BY_HAND, RetiredProcess, by_hand
+from orchestrator.saga_log.sql_work import locking
 from orchestrator.saga_log.tables import EVENTS, PROCESSES, RETIRED
 
 T = TypeVar("T")
@@ -108,11 +108,7 @@ def _number(name: str) -> ColumnElement[int]:
     return bindparam(name, type_=BigInteger)
 
 
-def _locking(statement: Select[Any]) -> Select[Any]:
-    return statement.with_for_update(skip_locked=True)
-
-
-_TO_BE_RETIRED = _locking(
+_TO_BE_RETIRED = locking(
     select(PROCESSES.c.process_id, PROCESSES.c.revision, PROCESSES.c.phase)
     .where(PROCESSES.c.end_time_us.is_not(None), PROCESSES.c.end_time_us < _number("before_us"))
     .order_by(PROCESSES.c.end_time_us, PROCESSES.c.process_id)
@@ -121,13 +117,13 @@ _TO_BE_RETIRED = _locking(
 _RESOLUTIONS = select(EVENTS.c.process_id, EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body).where(
     EVENTS.c.process_id.in_(bindparam("ids", expanding=True)), EVENTS.c.kind == BY_HAND
 )
-_DUE = _locking(
+_DUE = locking(
     select(RETIRED)
     .where(RETIRED.c.purge_due_us.is_not(None), RETIRED.c.purge_due_us <= _number("now_us"))
     .order_by(RETIRED.c.purge_due_us, RETIRED.c.process_id)
     .limit(_number("limit"))
 )
-_TO_BE_FORGOTTEN = _locking(
+_TO_BE_FORGOTTEN = locking(
     select(RETIRED.c.process_id)
     .where(RETIRED.c.purge_due_us.is_(None), RETIRED.c.end_time_us < _number("before_us"))
     .order_by(RETIRED.c.end_time_us, RETIRED.c.process_id)

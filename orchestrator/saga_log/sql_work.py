@@ -67,7 +67,7 @@ class Work:
         found: list[ProcessRow] = []
         if limit <= 0:
             return found
-        statement = _locking(self._orphaned) if lock else self._orphaned
+        statement = locking(self._orphaned) if lock else self._orphaned
         for dead in connection.scalars(self._owners, {"owner": owner}).all():
             rows = select_rows(connection, statement, dead=dead, limit=limit - len(found))
             found.extend(rows)
@@ -81,7 +81,7 @@ class Work:
         """Processes that nobody owns and that are due, the longest due first."""
         if limit <= 0:
             return []
-        statement = _locking(self._released_due) if lock else self._released_due
+        statement = locking(self._released_due) if lock else self._released_due
         return list(select_rows(connection, statement, now_us=now_us, limit=limit))
 
     def next_due_us(
@@ -94,12 +94,12 @@ class Work:
         return None if first is None else first.due_time_us
 
 
-def _locking(statement: Select[Any]) -> Select[Any]:
+def locking(statement: Select[Any]) -> Select[Any]:
     """Of several who look at the same time each gets others.
 
     SQLite has one writer at a time and no locks of rows: its dialect leaves this out.
     """
-    return statement.with_for_update(skip_locked=True, of=PROCESSES)
+    return statement.with_for_update(skip_locked=True)
 
 
 def _known(newest: Mapping[str, int]) -> ColumnElement[bool]:

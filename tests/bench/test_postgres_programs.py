@@ -52,7 +52,6 @@ def test_a_temporary_folder_is_open_also_where_the_usual_place_is_not(
 def server_of_a_private_project(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
     """As root in a folder that nobody else can come to: a copy is what is run."""
     monkeypatch.setattr(postgres, "open_to_all", lambda _: False)
-    monkeypatch.setattr(postgres, "installed", installed)
     server = PostgresServer(durable=False)
     yield server
     server.close()
