@@ -26,8 +26,8 @@ from grpc_health.v1 import health_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
 from chassis import reflection
+from chassis.handlers import Handlers
 from chassis.health import Health
-from chassis.interceptors import FaultInterceptor
 
 EXIT_OK: Final = 0
 EXIT_DEFECT: Final = 1
@@ -99,7 +99,6 @@ class Server:
         drain_grace_seconds: float,
         message_bytes_max: int,
         connection_age_seconds_max: float = CONNECTION_AGE_SECONDS_MAX,
-        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self.listen = listen
         self.port = 0
@@ -108,8 +107,7 @@ class Server:
         self._drain_grace_seconds = drain_grace_seconds
         self._message_bytes_max = message_bytes_max
         self._connection_age_seconds_max = connection_age_seconds_max
-        self._inner_interceptors = tuple(interceptors)
-        self._faults = FaultInterceptor()
+        self._handlers = Handlers()
         self._health = Health(it.name for it in hosted)
         self._server: grpc.aio.Server | None = None
 
@@ -126,7 +124,6 @@ class Server:
         """
         assert self._server is None, "a server is started once"
         server = grpc.aio.server(
-            interceptors=[self._faults, *self._inner_interceptors],
             options=[
                 # Or a second server would take half of the connections, and nobody would notice.
                 ("grpc.so_reuseport", 0),
@@ -146,10 +143,13 @@ class Server:
             ],
         )
         for it in self._hosted:
-            it.add(server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            self._handlers.host(it.add)
+        self._handlers.host(
+            lambda it: health_pb2_grpc.add_HealthServicer_to_server(self._health, it)
+        )
         names = [*(it.name for it in self._hosted), HEALTH_SERVICE, reflection.SERVICE]
-        reflection.Reflection(names).add_to(server)
+        self._handlers.host(reflection.Reflection(names).add_to)
+        server.add_generic_rpc_handlers([self._handlers])
         # Tried by hand first: the library only says that it failed, and writes to stderr.
         if why_not := _why_not(self.listen):
             raise ListenFailed(f"cannot listen on {self.listen}: {why_not}")
@@ -189,7 +189,7 @@ class Server:
                 _log.exception("what comes before the stop failed")
         grace_ends = asyncio.get_running_loop().time() + self._drain_grace_seconds
         if not await self._quiet(_ARRIVING_SECONDS_MAX):
-            self._faults.turn_away()
+            self._handlers.turn_away()
             await self._quiet(_TURNED_AWAY_SECONDS_MAX)
         await self._server.stop(max(0.0, grace_ends - asyncio.get_running_loop().time()))
         await self._ended()
@@ -198,15 +198,15 @@ class Server:
         """Whether no call has arrived for a moment; waits for that, but not for long."""
         now = asyncio.get_running_loop().time
         ends = now() + min(seconds_max, _ARRIVING_SHARE_MAX * self._drain_grace_seconds)
-        arrived, turns = self._faults.arrived, 0
+        arrived, turns = self._handlers.arrived, 0
         while turns < _QUIET_TURNS:
             if now() >= ends:
                 return False
             await asyncio.sleep(_QUIET_TURN_SECONDS)
-            if self._faults.arrived == arrived:
+            if self._handlers.arrived == arrived:
                 turns += 1
             else:
-                arrived, turns = self._faults.arrived, 0
+                arrived, turns = self._handlers.arrived, 0
         return True
 
     async def stop(self) -> None:
@@ -219,9 +219,11 @@ class Server:
     async def _ended(self) -> None:
         try:
             async with asyncio.timeout(_CANCELLED_SECONDS_MAX):
-                await self._faults.idle()
+                await self._handlers.idle()
         except TimeoutError:
-            _log.error("handlers run on after they were cancelled", handlers=self._faults.in_flight)
+            _log.error(
+                "handlers run on after they were cancelled", handlers=self._handlers.in_flight
+            )
 
 
 async def serve(

@@ -2,9 +2,9 @@
 
 Its own server is a synchronous one, which never awaits an async servicer. So its names are kept and
 what stands behind them is replaced: a real `grpc.aio` server on a free port of 127.0.0.1, one per
-test module, with the interceptor that every server has. A test module gives `grpc_add_to_server`,
-`grpc_servicer` (it may be an async fixture that cleans up after itself) and `grpc_stub_cls`, and
-asks for `grpc_stub`, `grpc_channel` or `grpc_create_channel`.
+test module, its handlers wrapped as those of every server are. A test module gives
+`grpc_add_to_server`, `grpc_servicer` (it may be an async fixture that cleans up after itself) and
+`grpc_stub_cls`, and asks for `grpc_stub`, `grpc_channel` or `grpc_create_channel`.
 """
 
 import itertools
@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from bench.postgres import PostgresServer, running
 from chassis.channels import open_channel
-from chassis.interceptors import FaultInterceptor
+from chassis.handlers import Handlers
 
 GRACE_SECONDS = 5.0
 
@@ -41,9 +41,8 @@ class ServerUnderTest:
     """A server on a free port."""
 
     def __init__(self) -> None:
-        self.faults = FaultInterceptor()
+        self.handlers = Handlers()
         self.grpc = grpc.aio.server(
-            interceptors=[self.faults],
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", 4 * 1024 * 1024),
@@ -54,7 +53,7 @@ class ServerUnderTest:
 
     async def stop(self) -> None:
         await self.grpc.stop(GRACE_SECONDS)
-        await self.faults.idle()
+        await self.handlers.idle()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -62,7 +61,8 @@ async def grpc_server(
     grpc_add_to_server: Callable[[Any, grpc.aio.Server], None], grpc_servicer: Any
 ) -> AsyncIterator[ServerUnderTest]:
     server = ServerUnderTest()
-    grpc_add_to_server(grpc_servicer, server.grpc)
+    server.handlers.host(lambda it: grpc_add_to_server(grpc_servicer, it))
+    server.grpc.add_generic_rpc_handlers([server.handlers])
     await server.grpc.start()
     yield server
     await server.stop()

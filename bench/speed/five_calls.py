@@ -14,8 +14,8 @@ from typing import Final, Self
 import grpc.aio
 
 from chassis.channels import open_channel
+from chassis.handlers import PROCESS_ID_METADATA
 from chassis.ids import suffix_of, with_prefix
-from chassis.interceptors import PROCESS_ID_METADATA
 from oms.common.v1.money_pb2 import Money
 from oms.delivery.v1 import delivery_service_pb2 as delivery_pb
 from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub

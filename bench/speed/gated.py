@@ -83,7 +83,7 @@ def arrivals(service: str, folder: Path) -> list[float]:
 
 
 def main(service: str) -> None:
-    """Becomes the service, with a gate as the innermost interceptor of its server."""
+    """Becomes the service, with a gate before the handlers of its server."""
     make = grpc.aio.server
 
     def gated(*, interceptors: Any = (), **named: Any) -> grpc.aio.Server:  # noqa: ANN401 - handed on

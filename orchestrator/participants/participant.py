@@ -19,7 +19,7 @@ import grpc.aio
 import structlog
 from google.protobuf.message import Message
 
-from chassis.interceptors import PROCESS_ID_METADATA
+from chassis.handlers import PROCESS_ID_METADATA
 from chassis.statuses import read_error
 from orchestrator.action import ActionCall, ActionReply
 from orchestrator.saga.code import Code

@@ -8,8 +8,8 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.channels import open_channel
+from chassis.handlers import Handlers
 from chassis.health import LIVENESS, Health
-from chassis.interceptors import FaultInterceptor
 
 NAME = "oms.order.v1.OrderService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -44,8 +44,9 @@ async def following(watch: Watch) -> int:
 @pytest_asyncio.fixture
 async def setup() -> AsyncIterator[Setup]:
     health = Health([NAME])
-    server = grpc.aio.server(interceptors=[FaultInterceptor()])
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    server, handlers = grpc.aio.server(), Handlers()
+    handlers.host(lambda it: health_pb2_grpc.add_HealthServicer_to_server(health, it))
+    server.add_generic_rpc_handlers([handlers])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with open_channel(f"127.0.0.1:{port}") as channel:

@@ -4,7 +4,7 @@ from google.protobuf.message import Message
 
 from bench.speed import five_calls
 from bench.speed.works import TOTAL, order
-from chassis.interceptors import PROCESS_ID_METADATA
+from chassis.handlers import PROCESS_ID_METADATA
 from orchestrator import requests
 from orchestrator.action import ActionCall
 from orchestrator.participants import delivery, payment

@@ -305,7 +305,7 @@ async def test_a_watch_that_is_broken_off_leaves_nothing_behind(
     call.cancel()
     gate.opened.set()
     await office.start(request_id)
-    await office.server._faults.idle()
+    await office.server._handlers.idle()
 
     assert {} == office.orchestrator._servicer._feed._subscriptions
     assert {} == office.orchestrator._servicer._rests._subscriptions

@@ -121,7 +121,7 @@ class Desk:
 
     async def until_idle(self) -> None:
         """Waits until no handler runs: every call has been answered, or was noticed to be gone."""
-        await self.server._faults.idle()
+        await self.server._handlers.idle()
 
     @property
     def payments(self) -> Payments:

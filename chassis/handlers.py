@@ -1,8 +1,12 @@
-"""The outermost interceptor: what leaves a handler becomes a status, whatever it is.
+"""The handlers of a server: what leaves one becomes a status, whatever it is.
 
 Invariant: every RPC ends with a status, and a handler is counted from its first line to its last,
 its `finally` included. Once new calls are turned away none of them reaches a handler, those about
 the server itself (health, reflection) aside. Must never: let an exception's text reach a caller.
+
+A handler is wrapped once, and the library is given the wrapped one. An interceptor would do the
+same for each call anew, with a chain of coroutines; a method that is registered with the library
+by its name would be one more call that it waits for at each turn of its loop.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
@@ -41,11 +45,15 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behaviour: TypeAlias = Callable[[Any, _Context], Any]
 
 
-class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Turns faults into statuses, binds the process id to the log, counts the handlers that run."""
+class Handlers(grpc.GenericRpcHandler):
+    """Turns faults into statuses, binds the process id to the log, counts the handlers that run.
+
+    To be given to a server as its only generic handler.
+    """
 
     def __init__(self) -> None:
-        self._wrapped: dict[str, tuple[_Handler, _Handler]] = {}
+        self._hosted: list[grpc.GenericRpcHandler] = []
+        self._wrapped: dict[str, _Handler] = {}
         self._turns_away = False
         self._arrived = 0
         self._in_flight = 0
@@ -70,22 +78,34 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         """Returns once no handler runs."""
         await self._idle.wait()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
-        """Wraps a method's handler the first time that the method is called."""
+    def host(self, add: Callable[[grpc.aio.Server], None]) -> None:
+        """Has `add` put a service's handlers here, where it would put them on a server."""
+        add(cast("grpc.aio.Server", self))
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """As a server has it. What answers for a method is asked once, and holds for good."""
+        self._hosted.extend(handlers)
+
+    def add_registered_method_handlers(
+        self, service_name: str, handlers: Mapping[str, _Handler]
+    ) -> None:
+        """As a server has it. Generated code gives the same ones as generic handlers, too."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
+        """The handler for a call that has arrived; None where its method is not served."""
         self._arrived += 1
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
+        for key, value in handler_call_details.invocation_metadata:
+            # The library asks within the task of the RPC: what is bound here ends with it.
+            if key == PROCESS_ID_METADATA and isinstance(value, str) and is_identifier(value):
+                bind_contextvars(process_id=value)
         method = handler_call_details.method
-        known = self._wrapped.get(method)
-        # An interceptor further in may answer with another handler from call to call.
-        if known is None or known[0] is not handler:
-            known = self._wrapped[method] = (handler, self._wrap(method, handler))
-        return known[1]
+        if (known := self._wrapped.get(method)) is not None:
+            return known
+        for it in self._hosted:
+            if (handler := it.service(handler_call_details)) is not None:
+                self._wrapped[method] = self._wrap(method, handler)
+                return self._wrapped[method]
+        return None
 
     def _wrap(self, method: str, handler: _Handler) -> _Handler:
         kind = _kind(handler)
@@ -107,10 +127,12 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
 
     def _awaiting(self, method: str, behaviour: _Behaviour) -> _Behaviour:
         async def run(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
-            self._enter(context)
+            self._enter()
             try:
-                self._check_admitted(method)
-                _check_read(request)
+                if self._turns_away:
+                    _check_spared(method)
+                if request is _UNREADABLE:
+                    _refuse_unreadable()
                 return await behaviour(request, context)
             except grpc.aio.AbortError:
                 raise
@@ -127,10 +149,12 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         # Written out rather than yielded on: so the generator's `finally` has run when this ends,
         # where the library would leave it to the garbage collector.
         async def run(request: Any, context: _Context) -> None:  # noqa: ANN401 - any message
-            self._enter(context)
+            self._enter()
             try:
-                self._check_admitted(method)
-                _check_read(request)
+                if self._turns_away:
+                    _check_spared(method)
+                if request is _UNREADABLE:
+                    _refuse_unreadable()
                 messages: AsyncGenerator[Any, None] = behaviour(request, context)
                 async with contextlib.aclosing(messages):
                     async for message in messages:
@@ -146,17 +170,9 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
 
         return run
 
-    def _enter(self, context: _Context) -> None:
+    def _enter(self) -> None:
         self._in_flight += 1
         self._idle.clear()
-        for key, value in context.invocation_metadata() or ():
-            # Each RPC runs in a context of its own: what is bound here ends with it.
-            if key == PROCESS_ID_METADATA and isinstance(value, str) and is_identifier(value):
-                bind_contextvars(process_id=value)
-
-    def _check_admitted(self, method: str) -> None:
-        if self._turns_away and not method.startswith(_ABOUT_THE_SERVER):
-            raise Unavailable("DRAINING", "the server is stopping; ask again")
 
     def _leave(self) -> None:
         self._in_flight -= 1
@@ -176,9 +192,13 @@ def _forgiving(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return read_or_not
 
 
-def _check_read(request: object) -> None:
-    if request is _UNREADABLE:
-        raise Invalid([Violation(field="", description="the message cannot be read")])
+def _check_spared(method: str) -> None:
+    if not method.startswith(_ABOUT_THE_SERVER):
+        raise Unavailable("DRAINING", "the server is stopping; ask again")
+
+
+def _refuse_unreadable() -> NoReturn:
+    raise Invalid([Violation(field="", description="the message cannot be read")])
 
 
 def _kind(handler: _Handler) -> str:

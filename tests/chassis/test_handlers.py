@@ -15,7 +15,7 @@ from structlog.contextvars import get_contextvars
 
 from chassis.channels import open_channel
 from chassis.faults import CODES, Defect, Invalid, Overloaded, Rejected, Violation
-from chassis.interceptors import FaultInterceptor
+from chassis.handlers import Handlers
 from chassis.statuses import WireError, read_error
 
 SERVICE = "tests.Echo"
@@ -87,12 +87,12 @@ async def _twice(text: str, _: Context) -> AsyncGenerator[str, None]:
 
 
 class Setup:
-    """A server with the interceptor, and a caller."""
+    """A server, its handlers, and a caller."""
 
-    def __init__(self, echo: Echo, faults: FaultInterceptor, channel: grpc.aio.Channel) -> None:
+    def __init__(self, echo: Echo, handlers: Handlers, channel: grpc.aio.Channel) -> None:
         write, read = StringValue.SerializeToString, StringValue.FromString
         self.echo = echo
-        self.faults = faults
+        self.handlers = handlers
         self.ask = channel.unary_unary(f"/{SERVICE}/Ask", write, read)
         self.ask_bytes: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             f"/{SERVICE}/Ask"
@@ -110,15 +110,16 @@ class Setup:
 
 @pytest_asyncio.fixture
 async def setup() -> AsyncIterator[Setup]:
-    echo, faults = Echo(), FaultInterceptor()
-    server = grpc.aio.server(interceptors=[faults])
-    server.add_generic_rpc_handlers([echo.handler()])
+    echo, handlers = Echo(), Handlers()
+    server = grpc.aio.server()
+    handlers.host(lambda it: it.add_generic_rpc_handlers([echo.handler()]))
+    server.add_generic_rpc_handlers([handlers])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with open_channel(f"127.0.0.1:{port}") as channel:
-        yield Setup(echo, faults, channel)
+        yield Setup(echo, handlers, channel)
     await server.stop(None)
-    await faults.idle()
+    await handlers.idle()
 
 
 def text(value: str) -> StringValue:
@@ -277,12 +278,12 @@ async def test_a_caller_that_leaves_is_no_failure(setup: Setup) -> None:
     with structlog.testing.capture_logs() as logs:
         call = setup.ask(text(""), timeout=TIMEOUT_SECONDS)
         await entered.wait()
-        assert setup.faults.in_flight == 1
+        assert setup.handlers.in_flight == 1
         call.cancel()
         await left.wait()
-        await setup.faults.idle()
+        await setup.handlers.idle()
     assert logs == []
-    assert setup.faults.in_flight == 0
+    assert setup.handlers.in_flight == 0
 
 
 async def test_a_stream_that_its_caller_left_has_cleaned_up_before_the_server_is_idle(
@@ -301,7 +302,7 @@ async def test_a_stream_that_its_caller_left_has_cleaned_up_before_the_server_is
     call = setup.follow(text("x"), timeout=TIMEOUT_SECONDS)
     await call.read()
     call.cancel()
-    await setup.faults.idle()
+    await setup.handlers.idle()
     assert cleaned.is_set()
 
 
@@ -339,9 +340,9 @@ async def test_the_process_id_of_a_call_is_on_its_log_lines_and_on_no_others(
 
 async def test_a_method_is_wrapped_once_however_often_it_is_called(setup: Setup) -> None:
     await setup.ask(text("1"), timeout=TIMEOUT_SECONDS)
-    wrapped = dict(setup.faults._wrapped)
+    wrapped = dict(setup.handlers._wrapped)
     await setup.ask(text("2"), timeout=TIMEOUT_SECONDS)
-    assert setup.faults._wrapped[f"/{SERVICE}/Ask"] is wrapped[f"/{SERVICE}/Ask"]
+    assert setup.handlers._wrapped[f"/{SERVICE}/Ask"] is wrapped[f"/{SERVICE}/Ask"]
 
 
 async def test_the_server_is_idle_only_when_the_last_handler_has_ended(setup: Setup) -> None:
@@ -356,8 +357,8 @@ async def test_the_server_is_idle_only_when_the_last_handler_has_ended(setup: Se
     calls = [setup.ask(text(str(n)), timeout=TIMEOUT_SECONDS) for n in range(3)]
     for _ in calls:
         await entered.acquire()
-    idle = asyncio.ensure_future(setup.faults.idle())
-    assert setup.faults.in_flight == 3
+    idle = asyncio.ensure_future(setup.handlers.idle())
+    assert setup.handlers.in_flight == 3
     assert not idle.done()
     go_on.set()
     assert [await call for call in calls] == [text("0"), text("1"), text("2")]
