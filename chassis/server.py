@@ -11,6 +11,7 @@ again, and so finds replicas that came later. Calls under way end on the old one
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import signal
 import socket
@@ -276,6 +277,9 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
     it cannot start yet (CannotStartYet), 78 where it cannot start as things are (CannotStart), 130
     when it is interrupted before it serves. Whatever is not 0 has a line on stderr that says why.
     """
+    # What has been imported stays. The collector would go through all of it again and again, and
+    # every call that is under way would wait for that.
+    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())

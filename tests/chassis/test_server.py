@@ -348,6 +348,15 @@ async def test_a_service_that_was_drained_leaves_with_0(tmp_path: Path) -> None:
     assert await exit_of("async def main(): pass", tmp_path) == (0, "")
 
 
+async def test_what_a_service_imported_is_out_of_the_collectors_way(tmp_path: Path) -> None:
+    program = """
+import gc
+async def main():
+    if any(it is CannotStart for it in gc.get_objects()): raise CannotStart('it is gone through')
+"""
+    assert await exit_of(program, tmp_path) == (0, "")
+
+
 async def test_a_service_that_cannot_start_says_why_in_one_line_and_leaves_with_78(
     tmp_path: Path,
 ) -> None:
