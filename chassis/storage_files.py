@@ -42,6 +42,8 @@ class StorageFiles:
         self.path: Final = path
         self._anchor = anchor
         self._identities = {suffix: _identity(_beside(path, suffix)) for suffix in ("", _WAL, _SHM)}
+        # As the operating system takes them: they are looked at after each commit.
+        self._places = {suffix: str(_beside(path, suffix)) for suffix in self._identities}
 
     @classmethod
     def open(cls, path: Path, *, name: str) -> Self:
@@ -74,9 +76,8 @@ class StorageFiles:
         log, too, without which another process would corrupt both.
         """
         for suffix in ("", _WAL, _SHM) if thorough else ("", _WAL):
-            path = _beside(self.path, suffix)
-            if _identity(path) != self._identities[suffix]:
-                return path
+            if _identity(self._places[suffix]) != self._identities[suffix]:
+                return _beside(self.path, suffix)
         return None
 
     def rescue(self) -> str:
@@ -169,7 +170,7 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix) if suffix else path
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: Path | str) -> Identity | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - it is on the way of each commit
     except (FileNotFoundError, NotADirectoryError):

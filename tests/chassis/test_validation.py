@@ -1,9 +1,12 @@
+import sys
+import unicodedata
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis import validation
 from chassis.faults import Invalid, Violation
 from chassis.validation import (
     INT64_MAX,
@@ -153,6 +156,13 @@ def test_a_key_of_what_can_be_seen_is_taken(value: str) -> None:
 def test_a_key_is_as_any_text_in_all_else(value: str) -> None:
     as_text = found(lambda it: it.text("sku", value, length_max=3))
     assert as_text == found(lambda it: it.key("sku", value, length_max=3))
+
+
+def test_what_is_told_quickly_to_be_a_good_key_holds_nothing_that_cannot_be_seen() -> None:
+    every = [it for it in map(chr, range(sys.maxunicode + 1)) if validation._is_plain(it, 1)]
+    assert not {"Cc", "Cf", "Zl", "Zp", "Zs"} & set(map(unicodedata.category, every))
+    assert not validation._is_plain("  ", 2)
+    assert not validation._is_plain("", 2)
 
 
 @given(st.text(max_size=30))
