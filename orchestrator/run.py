@@ -3,7 +3,8 @@
 Invariant: intent before effect. No call leaves before its attempt is committed; no call leaves and
 nobody is told anything before the outcome of the call before is committed. What is not in the log
 did not happen, so a run may be cut off at any point: whoever claims the process goes on from its
-history. A run keeps the folded state of its process, not the history.
+history. A run keeps the folded state of its process, not the history. Where a gate is shut a call
+waits for its turn before its attempt is committed.
 
 Must never: touch a process once it was fenced, or decide anything itself.
 """
@@ -20,8 +21,9 @@ from orchestrator import chronicle
 from orchestrator.action import Action, ActionCall, attempt, ended
 from orchestrator.alarm import Alarm
 from orchestrator.feed import Feed
-from orchestrator.saga.advance import advance
-from orchestrator.saga.decide import Call, Rest, Wait
+from orchestrator.gate import Gate, Turn
+from orchestrator.saga.advance import Advance, advance
+from orchestrator.saga.decide import Call, Rest, Wait, put_off_until_us
 from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import AttemptEnded
 from orchestrator.saga.evolve import evolve, replay
@@ -45,6 +47,8 @@ class Means:
 
     definitions: Mapping[tuple[str, int], Definition]
     actions: Mapping[str, Action]
+    gates: Mapping[str, Gate]
+    """By action. The others have none."""
     log: SagaLog
     clock: Clock
     random: Callable[[], float]
@@ -60,10 +64,12 @@ class Run:
     __slots__ = (
         "_ahead_us",
         "_alarm",
+        "_comes_back",
         "_leaving",
         "_means",
         "_moved",
         "_state",
+        "_turn",
         "epoch",
         "process_id",
     )
@@ -77,8 +83,18 @@ class Run:
         # The history may have moved on: look before the next decision.
         self._moved = False
         self._leaving = False
+        # Asked for at a gate, and not given back.
+        self._turn: Turn | None = None
+        # Its first call has many others beside it, where what the dead left is taken over.
+        self._comes_back = False
         # By how much the history is ahead of this machine's clock: others write in it, too.
         self._ahead_us = 0
+
+    @property
+    def held_at(self) -> int | None:
+        """The revision at which it waits for its turn. None: it does not."""
+        turn = self._turn
+        return None if turn is None or turn.granted else self._state.revision
 
     def look_again(self) -> None:
         """Something was appended from outside."""
@@ -96,15 +112,22 @@ class Run:
         Whatever goes wrong with it is nothing to anybody else: it is set aside for a while.
         """
         structlog.contextvars.bind_contextvars(process_id=self.process_id)
+        self._comes_back = call is None
         try:
-            outcome = None if call is None else await self._attempt(call)
-            while (call := await self._next(outcome)) is not None:
-                outcome = await self._attempt(call)
+            await self._drive(call)
         except Fenced:
             _log.info("process_fenced", epoch=self.epoch)
         except Exception:  # noqa: BLE001 - whatever it is, it ends here
             _log.exception("process_failed")
             await self.give_back(for_seconds=SET_ASIDE_SECONDS)
+
+    async def _drive(self, call: Call | None) -> None:
+        try:
+            outcome = None if call is None else await self._attempt(call)
+            while (call := await self._next(outcome)) is not None:
+                outcome = await self._attempt(call)
+        finally:
+            self._end_turn()
 
     async def give_back(self, *, for_seconds: float) -> None:
         """Has the process claimed by whoever comes, once that time has passed."""
@@ -141,6 +164,7 @@ class Run:
             except _UNANSWERED:
                 # What was offered may be there or not. The outcome is kept until that is known.
                 self._moved = True
+                self._end_turn()
                 misses += 1
                 pause = LOG_RETRIES.pause_seconds(attempt=misses, fraction=self._means.random())
                 await self._alarm.sleep(pause)
@@ -191,19 +215,24 @@ class Run:
         ahead = advance(definition, self._state, self._now_us(), happened=happened)
         events, state = ahead.events, ahead.state
         due_time_us: int | None
-        match ahead.command:
-            case Call() as call:
+        command: Call | Wait | Rest = ahead.command
+        match command:
+            case Call():
                 due_time_us, release = ahead.time_us, self._leaving
-                if not release:
-                    intent = call.event(ahead.time_us)
+                held_until_us = self._held_until_us(command, definition, ahead)
+                if held_until_us is not None:
+                    command = Wait(until_us=held_until_us)
+                elif not release:
+                    intent = command.event(ahead.time_us)
                     events, state = (*events, intent), evolve(state, intent)
             case Wait(until_us=until_us):
+                self._end_turn()
                 due_time_us = until_us
                 release = self._leaving or until_us - ahead.time_us > means.resident_wait_us
             case Rest():
                 due_time_us, release = None, False
             case _:
-                assert_never(ahead.command)
+                assert_never(command)
         if events or release:
             revision = await means.log.append(
                 Append(
@@ -221,7 +250,33 @@ class Run:
             self._state = state
             means.feed.notify(self.process_id)
             chronicle.tell(state, events)
-        return Rest() if release else ahead.command
+        return Rest() if release else command
+
+    def _held_until_us(
+        self, call: Call, definition: Definition | None, ahead: Advance
+    ) -> int | None:
+        """For how long a call waits for its turn, at most. None: it may leave, or nothing may."""
+        gate = self._means.gates.get(call.action)
+        if self._turn is not None and self._turn.gate is not gate:
+            self._end_turn()
+        if self._turn is None:
+            if gate is None or self._leaving or not (gate.shut or self._comes_back):
+                return None
+            self._turn = gate.queue(self._alarm.ring)
+            self._comes_back = False
+        if self._turn.granted or self._leaving:
+            return None
+        assert definition is not None, "a call is one of a definition"
+        until_us = put_off_until_us(definition, ahead.state, call)
+        if until_us > ahead.time_us:
+            return until_us
+        self._end_turn()
+        return None
+
+    def _end_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.give_back()
+            self._turn = None
 
     async def _attempt(self, call: Call) -> AttemptEnded:
         """Makes a call whose attempt is in the log."""
@@ -240,6 +295,7 @@ class Run:
                 results=state.results,
             ),
         )
+        self._end_turn()
         return ended(
             call,
             reply,

@@ -8,6 +8,7 @@ Must never: forget a process that it owns without giving it back, except by dyin
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -17,10 +18,11 @@ from chassis.clock import Clock
 from orchestrator import chronicle
 from orchestrator.action import Action, ActionCall, ActionReply
 from orchestrator.feed import Feed
+from orchestrator.gate import Gate
 from orchestrator.run import Means, Run
 from orchestrator.saga.decide import Call, decide
 from orchestrator.saga.definition import Definition
-from orchestrator.saga.events import JSON, Started
+from orchestrator.saga.events import JSON, Event, Started
 from orchestrator.saga.evolve import evolve, replay
 from orchestrator.saga.retry import microseconds
 from orchestrator.saga.state import SagaState
@@ -37,6 +39,7 @@ __all__ = ["Action", "ActionCall", "ActionReply", "Runner"]
 T = TypeVar("T")
 
 RESIDENT_WAIT_SECONDS: Final = 30.0
+NO_GATES: Final[Mapping[str, Gate]] = MappingProxyType({})
 
 _log = structlog.get_logger(__name__)
 
@@ -55,9 +58,11 @@ class Runner:
         owner: str,
         feed: Feed,
         resident_wait_seconds: float = RESIDENT_WAIT_SECONDS,
+        gates: Mapping[str, Gate] = NO_GATES,
     ) -> None:
         """`random` draws evenly from 0 to 1; `owner` is a name that nobody had before.
 
+        `gates` stand before the actions of these names, and let their attempts through.
         Who waits for longer than `resident_wait_seconds` does so in the log, not in memory.
         """
         for definition in definitions.values():
@@ -65,6 +70,7 @@ class Runner:
         self._means = Means(
             definitions=definitions,
             actions=actions,
+            gates=gates,
             log=log,
             clock=clock,
             random=random,
@@ -115,19 +121,26 @@ class Runner:
         state = evolve(None, started)
         call = decide(definition, state, now_us)
         assert isinstance(call, Call), "a process begins with time left"
-        intent = call.event(now_us)
+        events: tuple[Event, ...] = (started,)
+        gate = self._means.gates.get(call.action)
+        if gate is not None and gate.shut:
+            # It is accepted all the same; its turn is asked for by whoever runs it.
+            begins_with = None
+        else:
+            begins_with, intent = call, call.event(now_us)
+            events, state = (started, intent), evolve(state, intent)
         new = NewProcess(
             process_id=process_id,
             business_key=business_key,
             fingerprint=fingerprint,
             subject=subject,
             owner=self._means.owner,
-            events=(started, intent),
+            events=events,
             phase=state.phase,
             due_time_us=now_us,
             create_time_us=now_us,
         )
-        creating = self._spawn(self._create(new, evolve(state, intent), call))
+        creating = self._spawn(self._create(new, state, begins_with))
         # Whoever stops waiting for it does not cancel it.
         await asyncio.wait((creating,))
         if creating.cancelled():
@@ -149,6 +162,14 @@ class Runner:
         """Whether a process is run here just now, at that epoch or a later one."""
         run = self._runs.get(process_id)
         return run is not None and run.epoch >= epoch
+
+    def held(self) -> Mapping[str, int]:
+        """The processes that wait for their turn at a gate, and at which revision."""
+        return {
+            process_id: revision
+            for process_id, run in self._runs.items()
+            if (revision := run.held_at) is not None
+        }
 
     def wake(self, process_id: str) -> None:
         """Has a process looked at: something was appended to it from outside."""
@@ -178,7 +199,7 @@ class Runner:
         await asyncio.gather(*(run.give_back(for_seconds=0) for run in cut_short))
 
     async def _create(
-        self, new: NewProcess, state: SagaState, call: Call
+        self, new: NewProcess, state: SagaState, call: Call | None
     ) -> tuple[ProcessRow, bool]:
         structlog.contextvars.bind_contextvars(process_id=new.process_id)
         row, created = await self._means.log.create(new)

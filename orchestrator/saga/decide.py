@@ -134,6 +134,18 @@ def decide(definition: Definition | None, state: SagaState, now_us: int) -> Comm
             assert_never(state.phase)
 
 
+def put_off_until_us(definition: Definition, state: SagaState, call: Call) -> int:
+    """Until when a call that was decided on may be put off.
+
+    Then something else is decided; an undo is tried once more, before it is parked.
+    """
+    if state.phase is Phase.RUNNING:
+        return state.deadline_us
+    undo = state.action(call.action)
+    since_us = state.update_time_us if undo is None else undo.since_us
+    return _horizon_us(definition, since_us)
+
+
 def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
     done = {action.name for action in state.actions if action.status.done}
     step = next((step.name for step in definition.steps if step.name not in done), None)
@@ -186,8 +198,7 @@ def _undo(definition: Definition, name: str, undo: ActionState | None, now_us: i
                 message=undo.message,
             )
         not_before_us = _not_before_us(undo)
-        horizon_us = undo.since_us + microseconds(definition.policy.compensation_horizon_seconds)
-        if not_before_us >= horizon_us:
+        if not_before_us >= _horizon_us(definition, undo.since_us):
             return Park(
                 action=name,
                 code_name=undo.code.name,
@@ -201,6 +212,10 @@ def _undo(definition: Definition, name: str, undo: ActionState | None, now_us: i
         attempt=_attempts(undo) + 1,
         timeout_seconds=definition.policy.attempt_timeout_seconds,
     )
+
+
+def _horizon_us(definition: Definition, since_us: int) -> int:
+    return since_us + microseconds(definition.policy.compensation_horizon_seconds)
 
 
 def _attempts(action: ActionState | None) -> int:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from chassis.faults import Unavailable
 from orchestrator.action import ActionCall, ActionReply
 from orchestrator.feed import Feed
+from orchestrator.gate import Gate
 from orchestrator.recovery import Recovery
 from orchestrator.runner import Runner
 from orchestrator.saga.code import Code
@@ -107,6 +108,7 @@ class Stage:
         self.world = World(definition)
         self.script: dict[str, Iterator[Answer]] = dict(script or {})
         self.hooks = dict(hooks or {})
+        self.gates: dict[str, Gate] = {}
         self.points: list[str] = []
         self.calls: list[str] = []
         """The actions that were called, in order."""
@@ -146,6 +148,7 @@ class Stage:
             owner=owner,
             feed=self.feed,
             resident_wait_seconds=self._resident_wait_seconds,
+            gates=self.gates,
         )
         recovery = Recovery(log=self.log, runner=runner, clock=self.clock, owner=owner)
         if not recovers:
