@@ -12,7 +12,10 @@ from chassis.sentinel import serve_guarded
 from chassis.server import Server, run
 from chassis.settings import load
 from chassis.telemetry import configure
+from orchestrator.action import Action
 from orchestrator.assembly import Keeping, Orchestrator, Sharing
+from orchestrator.breaker import Breaker
+from orchestrator.gate import Gate
 from orchestrator.order_process import ORDER_PROCESSES
 from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import SERVICE as DELIVERY_SERVICE
@@ -22,6 +25,7 @@ from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import SERVICE as PAYMENT_SERVICE
 from orchestrator.participants.payment import PaymentParticipant
 from orchestrator.participants.purgers import open_purgers
+from orchestrator.participants.vital_signs import asks_whether_there
 from orchestrator.saga.definition import Versions
 from orchestrator.saga_log.sql import SqlSagaLog, is_shared
 from orchestrator.settings import OrchestratorSettings
@@ -43,17 +47,29 @@ async def main(settings: OrchestratorSettings, *, versions: Versions = ORDER_PRO
                 (settings.delivery_target, DELIVERY_SERVICE),
             )
         ]
-        outstanding_max = settings.outstanding_max
         order, payment, delivery = channels
         terms = settings.terms()
         clock = SystemClock()
+        actions: dict[str, Action] = {}
+        gates: dict[str, Gate] = {}
+        for participant, name, channel, service in (
+            (OrderParticipant, "order", order, ORDER_SERVICE),
+            (PaymentParticipant, "payment", payment, PAYMENT_SERVICE),
+            (DeliveryParticipant, "delivery", delivery, DELIVERY_SERVICE),
+        ):
+            breaker = Breaker(
+                name,
+                clock=clock,
+                is_there=asks_whether_there(channel, service),
+                window_max=settings.outstanding_max,
+            )
+            made = participant(channel, outstanding_max=settings.outstanding_max, breaker=breaker)
+            actions |= made.actions()
+            gates |= dict.fromkeys(made.actions(), breaker)
         orchestrator = Orchestrator(
             log=log,
-            actions={
-                **OrderParticipant(order, outstanding_max=outstanding_max).actions(),
-                **PaymentParticipant(payment, outstanding_max=outstanding_max).actions(),
-                **DeliveryParticipant(delivery, outstanding_max=outstanding_max).actions(),
-            },
+            actions=actions,
+            gates=gates,
             books=open_books(order, payment, delivery),
             clock=clock,
             ids=IdSource(clock),

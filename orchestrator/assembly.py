@@ -23,13 +23,15 @@ from orchestrator.audit.audit import Audit
 from orchestrator.audit.audits import Audits
 from orchestrator.audit.books import Books
 from orchestrator.feed import Feed
+from orchestrator.gate import Gate
 from orchestrator.heartbeat import Heartbeat, Replicas
 from orchestrator.interventions import Interventions
 from orchestrator.order_process import ORDER_PROCESSES
+from orchestrator.overheard import Overheard, Revisions
 from orchestrator.recovery import LOOK_SECONDS, Recovery
 from orchestrator.resting import RestingLog
 from orchestrator.retention import Purger, Retention, Terms
-from orchestrator.runner import RESIDENT_WAIT_SECONDS, Runner
+from orchestrator.runner import NO_GATES, RESIDENT_WAIT_SECONDS, Runner
 from orchestrator.saga.definition import Policy, Versions
 from orchestrator.saga_log.retirement import Retirement, RetiringLog
 from orchestrator.servicer import OrderProcessServicer
@@ -38,7 +40,7 @@ from orchestrator.strays import Possessions, Strays
 OWNER_PREFIX: Final = "orc"
 
 
-class SharedLog(Replicas, Possessions, Protocol):
+class SharedLog(Replicas, Possessions, Revisions, Protocol):
     """What a log has that is shared."""
 
 
@@ -55,9 +57,18 @@ class Sharing:
             replicas=self.log, owner=owner, lease_seconds=self.lease_seconds, clock=clock
         )
 
-    def strays(self, owner: str, runner: Runner, clock: Clock) -> Strays:
-        """What looks for those of an orchestrator that shares the log."""
-        return Strays(possessions=self.log, owner=owner, runs=runner.runs, clock=clock)
+    def looks(self, owner: str, runner: Runner, clock: Clock) -> tuple[Strays, Overheard]:
+        """What an orchestrator that shares the log looks for now and then."""
+        return (
+            Strays(possessions=self.log, owner=owner, runs=runner.runs, clock=clock),
+            Overheard(
+                revisions=self.log,
+                owner=owner,
+                holder=runner,
+                clock=clock,
+                look_seconds=SHARING.resident_wait_seconds,
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +105,7 @@ class Orchestrator:
     _recovering: asyncio.Task[None] | None = None
     _beating: asyncio.Task[None] | None = None
     _retaining: asyncio.Task[None] | None = None
+    _looking: tuple[asyncio.Task[None], ...] = ()
 
     def __init__(
         self,
@@ -111,11 +123,11 @@ class Orchestrator:
         sharing: Sharing | None = None,
         keeping: Keeping | None = None,
         versions: Versions = ORDER_PROCESSES,
+        gates: Mapping[str, Gate] = NO_GATES,
     ) -> None:
-        """`actions` are the participants' by their names, `random` draws evenly from 0 to 1.
+        """`actions` are the participants', `gates` stand before them, both by the actions' names.
 
-        `books` is for the audit. Without `sharing` the log is this orchestrator's alone, without
-        `keeping` everything is kept for ever. `versions` are those that it runs.
+        Without `sharing` the log is this orchestrator's alone, without `keeping` all is for ever.
         """
         feed, rests = Feed(), Feed()
         pace = ALONE if sharing is None else SHARING
@@ -134,9 +146,10 @@ class Orchestrator:
             owner=owner,
             feed=feed,
             resident_wait_seconds=pace.resident_wait_seconds,
+            gates=gates,
         )
         self._heartbeat = None if sharing is None else sharing.heartbeat(owner, clock)
-        self._strays = None if sharing is None else sharing.strays(owner, self.runner, clock)
+        self._looks = () if sharing is None else sharing.looks(owner, self.runner, clock)
         self.recovery: Final = Recovery(
             log=log,
             runner=self.runner,
@@ -164,15 +177,13 @@ class Orchestrator:
             log=log, interventions=self._interventions, audits=self._audits
         )
         self._retention = None if keeping is None else keeping.retention(log.retirement, clock)
-        self._straying: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begins to look for processes that nobody runs, and to say that it is alive."""
         assert self._recovering is None, "it is started once"
         if self._heartbeat is not None:
             self._beating = asyncio.create_task(self._heartbeat.run())
-        if self._strays is not None:
-            self._straying = asyncio.create_task(self._strays.run())
+        self._looking = tuple(asyncio.create_task(it.run()) for it in self._looks)
         self._recovering = asyncio.create_task(self.recovery.run())
         if self._retention is not None:
             self._retaining = asyncio.create_task(self._retention.run())
@@ -215,9 +226,10 @@ class Orchestrator:
             self.recovery.stop()
             # Waited for, not awaited: a drain that is broken off does not break it off as well.
             await asyncio.wait((self._recovering,))
-        if self._straying is not None and self._strays is not None:
-            self._strays.stop()
-            await asyncio.wait((self._straying,))
+        for look in self._looks:
+            look.stop()
+        if self._looking:
+            await asyncio.wait(self._looking)
         await self.runner.drain(grace_seconds)
         await self._interventions.drain()
         if self._beating is not None and self._heartbeat is not None:

@@ -11,6 +11,7 @@ from grpc import aio
 
 from oms.delivery.v1 import delivery_pb2, delivery_service_pb2, delivery_service_pb2_grpc
 from orchestrator.action import Action, ActionCall, ActionReply
+from orchestrator.breaker import Breaker
 from orchestrator.order_process import delivery_id_of, order_id_of
 from orchestrator.participants.order import address_message
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
@@ -29,9 +30,17 @@ _CANCELLED = frozenset(
 class DeliveryParticipant:
     """Makes attempts at the delivery service's actions."""
 
-    def __init__(self, channel: aio.Channel, *, outstanding_max: int = OUTSTANDING_MAX) -> None:
+    def __init__(
+        self,
+        channel: aio.Channel,
+        *,
+        outstanding_max: int = OUTSTANDING_MAX,
+        breaker: Breaker | None = None,
+    ) -> None:
         self._stub = delivery_service_pb2_grpc.DeliveryServiceStub(channel)
-        self._participant = Participant("delivery", outstanding_max=outstanding_max)
+        self._participant = Participant(
+            "delivery", outstanding_max=outstanding_max, breaker=breaker
+        )
 
     def actions(self) -> Mapping[str, Action]:
         """What the order process calls by these names."""

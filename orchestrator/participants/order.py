@@ -12,6 +12,7 @@ from grpc import aio
 from oms.common.v1 import address_pb2, money_pb2
 from oms.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from orchestrator.action import Action, ActionCall, ActionReply
+from orchestrator.breaker import Breaker
 from orchestrator.order_process import order_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
 from orchestrator.placed_order import Address, PlacedOrder
@@ -27,9 +28,15 @@ _CANCELLED = frozenset({order_pb2.ORDER_STATE_CANCELLED})
 class OrderParticipant:
     """Makes attempts at the order service's actions."""
 
-    def __init__(self, channel: aio.Channel, *, outstanding_max: int = OUTSTANDING_MAX) -> None:
+    def __init__(
+        self,
+        channel: aio.Channel,
+        *,
+        outstanding_max: int = OUTSTANDING_MAX,
+        breaker: Breaker | None = None,
+    ) -> None:
         self._stub = order_service_pb2_grpc.OrderServiceStub(channel)
-        self._participant = Participant("order", outstanding_max=outstanding_max)
+        self._participant = Participant("order", outstanding_max=outstanding_max, breaker=breaker)
 
     def actions(self) -> Mapping[str, Action]:
         """What the order process calls by these names."""

@@ -7,6 +7,9 @@ attempts. This module must never raise anything but the cancellation of its own 
 What is outstanding at one target is bounded. An attempt that finds no room waits for it as long as
 the attempt may take, and then still has the whole of that time for its call. Where it finds none
 nothing was sent: it ends as refused (RESOURCE_EXHAUSTED), and is made again.
+
+How an attempt ended is told to the target's circuit breaker, where it has one. Every answer is a
+sign of life, but for two codes that are also made where nobody is there.
 """
 
 import asyncio
@@ -22,10 +25,14 @@ from google.protobuf.message import Message
 from chassis.handlers import PROCESS_ID_METADATA
 from chassis.statuses import read_error
 from orchestrator.action import ActionCall, ActionReply
+from orchestrator.breaker import Breaker
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import JSON
 
 OUTSTANDING_MAX: Final = 1_000
+
+# Made by the library where nobody answers, and by servers that cannot do their work.
+_NOBODY: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -61,8 +68,11 @@ class Rpc(Protocol[RequestT_contra, ReplyT_co]):
 class Participant:
     """Makes attempts at one target."""
 
-    def __init__(self, name: str, *, outstanding_max: int = OUTSTANDING_MAX) -> None:
+    def __init__(
+        self, name: str, *, outstanding_max: int = OUTSTANDING_MAX, breaker: Breaker | None = None
+    ) -> None:
         self._name = name
+        self._breaker = breaker
         self._room = asyncio.Semaphore(outstanding_max)
 
     async def attempt(
@@ -82,7 +92,8 @@ class Participant:
         """
         try:
             async with self._room_for(call.timeout_seconds):
-                return await self._ask(call, rpc, build(call), read)
+                lives = 0 if self._breaker is None else self._breaker.lives
+                reply = await self._ask(call, rpc, build(call), read)
         except _NoRoom:
             return ActionReply(
                 code=Code.RESOURCE_EXHAUSTED,
@@ -98,6 +109,9 @@ class Participant:
                 reason="ATTEMPT_FAILED_HERE",
                 message=f"the {self._name} service could not be asked, or its reply not be read",
             )
+        if self._breaker is not None:
+            await self._tell(self._breaker, call, reply, lives)
+        return reply
 
     async def _ask(
         self,
@@ -126,6 +140,20 @@ class Participant:
                 raise
             # Not this task was cancelled but the call under it: its channel was closed.
             return ActionReply(code=Code.CANCELLED, message="the call was cut off on this side")
+
+    async def _tell(
+        self, breaker: Breaker, call: ActionCall, reply: ActionReply, lives: int
+    ) -> None:
+        if reply.code in _NOBODY:
+            silent = reply.code is Code.DEADLINE_EXCEEDED
+            await breaker.unanswered(
+                since=lives,
+                waited_seconds=call.timeout_seconds if silent else 0.0,
+                seen=" ".join(filter(None, (reply.code.name, reply.reason, reply.message))),
+            )
+        elif reply.code is not Code.CANCELLED:
+            # That one says that the call was cut off on this side.
+            breaker.answered()
 
     @asynccontextmanager
     async def _room_for(self, seconds: float) -> AsyncIterator[None]:

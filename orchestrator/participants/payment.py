@@ -12,6 +12,7 @@ from grpc import aio
 from oms.common.v1 import money_pb2
 from oms.payment.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
 from orchestrator.action import Action, ActionCall, ActionReply
+from orchestrator.breaker import Breaker
 from orchestrator.order_process import order_id_of, payment_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
 from orchestrator.saga.events import JSON
@@ -27,9 +28,15 @@ _CANCELLED = frozenset({payment_pb2.PAYMENT_STATE_CANCELLED, payment_pb2.PAYMENT
 class PaymentParticipant:
     """Makes attempts at the payment service's actions."""
 
-    def __init__(self, channel: aio.Channel, *, outstanding_max: int = OUTSTANDING_MAX) -> None:
+    def __init__(
+        self,
+        channel: aio.Channel,
+        *,
+        outstanding_max: int = OUTSTANDING_MAX,
+        breaker: Breaker | None = None,
+    ) -> None:
         self._stub = payment_service_pb2_grpc.PaymentServiceStub(channel)
-        self._participant = Participant("payment", outstanding_max=outstanding_max)
+        self._participant = Participant("payment", outstanding_max=outstanding_max, breaker=breaker)
 
     def actions(self) -> Mapping[str, Action]:
         """What the order process calls by these names."""

@@ -182,6 +182,10 @@ class SqlSagaLog:
         """All that is not at rest and belongs to an owner, each with its epoch."""
         return await self._read(partial(sql_reads.owned, owner=owner))
 
+    async def revisions(self, owner: str) -> Mapping[str, int]:
+        """How far the histories are of what an owner has that is not at rest."""
+        return await self._read(partial(sql_reads.revisions, owner=owner))
+
     def doubt(self, owned: Collection[tuple[str, int]]) -> None:
         """The owner does not know that it owns these: the next claim looks."""
         self._in_doubt.update(dict.fromkeys(owned))

@@ -42,6 +42,9 @@ _ROWS_BY_KEY = ROWS.where(PROCESSES.c.business_key.in_(bindparam("keys", expandi
 _OWNED = select(PROCESSES.c.process_id, PROCESSES.c.epoch).where(
     PROCESSES.c.due_time_us.is_not(None), PROCESSES.c.owner == bindparam("owner")
 )
+_REVISIONS = select(PROCESSES.c.process_id, PROCESSES.c.revision).where(
+    PROCESSES.c.due_time_us.is_not(None), PROCESSES.c.owner == bindparam("owner")
+)
 _KEY = (PROCESSES.c.create_time_us, PROCESSES.c.process_id)
 """What lists are ordered by, the greatest first."""
 
@@ -79,6 +82,12 @@ def owned(connection: Connection, owner: str) -> list[tuple[str, int]]:
     """What an owner has that is not at rest: ids and epochs."""
     found = connection.execute(_OWNED, {"owner": owner})
     return [(process_id, epoch) for process_id, epoch in found]
+
+
+def revisions(connection: Connection, owner: str) -> dict[str, int]:
+    """How far the histories are of what an owner has that is not at rest."""
+    found = connection.execute(_REVISIONS, {"owner": owner})
+    return {row.process_id: row.revision for row in found}
 
 
 def texts_between(

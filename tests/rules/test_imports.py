@@ -131,7 +131,18 @@ def test_generated_messages_stop_at_the_edge(path: Path) -> None:
         *modules_of("orchestrator/saga_log"),
         *(
             ROOT / "orchestrator" / f"{name}.py"
-            for name in ("action", "chronicle", "feed", "recovery", "run", "runner")
+            for name in (
+                "action",
+                "breaker",
+                "chronicle",
+                "feed",
+                "gate",
+                "overheard",
+                "ramp",
+                "recovery",
+                "run",
+                "runner",
+            )
         ),
     ],
     ids=name_of,

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import structlog
 from structlog.testing import LogCapture
 
-from orchestrator import action, chronicle, recovery, retention, run, runner
+from orchestrator import action, breaker, chronicle, recovery, retention, run, runner
 from orchestrator.participants import purgers
 
 
@@ -31,6 +31,7 @@ def captured_lines() -> Iterator[Lines]:
     )
     with (
         patch.object(action, "_log", logger),
+        patch.object(breaker, "_log", logger),
         patch.object(chronicle, "_log", logger),
         patch.object(recovery, "_log", logger),
         patch.object(retention, "_log", logger),

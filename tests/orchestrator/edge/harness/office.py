@@ -136,12 +136,13 @@ class Office:
     async def crash(self) -> None:
         """Ends everything where it is. Nothing is logged any more, and nothing given back."""
         it = self.orchestrator
-        loops = (it._recovering, it._beating, it._straying)
+        loops = (it._recovering, it._beating, *it._looking)
         tasks = [*it.runner._tasks, *(loop for loop in loops if loop is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        it._recovering = it._beating = it._straying = None
+        it._recovering = it._beating = None
+        it._looking = ()
         await self._open.aclose()
 
     async def start(self, request_id: str, /, **changes: object) -> process_pb.OrderProcess:
