@@ -59,6 +59,9 @@ _ARRIVING_SHARE_MAX: Final = 0.25
 # After the grace every handler has been cancelled. One that will not end is not waited for.
 _CANCELLED_SECONDS_MAX: Final = 5.0
 
+# So many more objects than there were have the collector look at those that are new.
+_COLLECTED_EVERY: Final = 2_000
+
 _log: FilteringBoundLogger = structlog.get_logger()
 
 
@@ -278,8 +281,10 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
     when it is interrupted before it serves. Whatever is not 0 has a line on stderr that says why.
     """
     # What has been imported stays. The collector would go through all of it again and again, and
-    # every call that is under way would wait for that.
+    # every call that is under way would wait for that. What a few calls make fits below the
+    # threshold, and is mostly gone by then.
     gc.freeze()
+    gc.set_threshold(_COLLECTED_EVERY)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
