@@ -5,6 +5,10 @@ a session that falls silent in the midst of a transaction is ended by the server
 locked is free again. What reads cannot write, and sees one state of the database from its first
 statement to its last. It must never take a server that only reads for one to write to.
 
+A commit alone takes as long as it takes: a server stops the clock of a statement before it commits.
+Where a standby has to have it too, it would else answer that it is committed when it is so on one
+machine only.
+
 Plain SQL and settings of the session are all that is used. What a URL says of the connection
 (`connect_timeout`, `sslmode`, several `host`s, …) stands; `schema` is ours: it names the schema
 in which a service keeps its tables, so that several can share one database.
@@ -21,7 +25,6 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from chassis.server import CannotStart
 from chassis.settings import redacted
-from chassis.statements import run
 
 WRITERS: Final = 2
 """Connections that write: one for the writer, one for whoever looks whether it could."""
@@ -87,7 +90,6 @@ def open_engines(
             "SET default_transaction_isolation = 'read committed'"
         ),
     )
-    event.listen(writing, "commit", _wait_for_the_standby)
     reading = _engine(
         url,
         name,
@@ -146,15 +148,6 @@ def _engine(url: URL, name: str, *, connections: int, session: str) -> sqlalchem
 
     event.listen(engine, "connect", set_up)
     return engine
-
-
-def _wait_for_the_standby(connection: sqlalchemy.Connection) -> None:
-    """Has a commit take as long as it takes.
-
-    Where a standby has to have it too, a statement_timeout would end the waiting for that, and the
-    server would answer that it is committed: by then on one machine only.
-    """
-    run(connection, "SET LOCAL statement_timeout = 0")
 
 
 def _ms(seconds: float) -> int:

@@ -1,6 +1,7 @@
 """A PostgreSQL in trouble while it is in use: what is told, and that it heals in place."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator
 
@@ -106,3 +107,37 @@ async def test_a_server_that_was_made_a_reader_is_trouble_until_it_writes_again(
     assert "B" == await submitted
     await commits.close()
     await database.close()
+
+
+WAITS = """
+SELECT 1 FROM pg_stat_activity
+WHERE wait_event = 'SyncRep' AND clock_timestamp() - state_change > interval '0.5 s'
+"""
+
+
+async def test_a_commit_waits_for_its_standby_longer_than_any_statement_may_take(
+    postgres: PostgresServer, database: Database
+) -> None:
+    commits: Commits = GroupCommit(database.engine, insert, name="word")
+    await commits.start()
+    with psycopg.connect(postgres.url(), autocommit=True) as watcher:
+
+        def waits_for(standby: str) -> None:
+            watcher.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'")
+            watcher.execute("SELECT pg_reload_conf()")
+
+        waits_for("nobody")
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                for number in itertools.count():
+                    submitted = asyncio.create_task(commits.submit(f"w{number}"))
+                    while not submitted.done() and not watcher.execute(WAITS).fetchone():  # noqa: ASYNC110 - asking is the only way
+                        await asyncio.sleep(0.02)
+                    # The server takes its time to be set up so: what came before did not wait.
+                    if not submitted.done():
+                        break
+        finally:
+            waits_for("")
+    assert f"W{number}" == await submitted
+    assert database.health.well
+    await commits.close()
