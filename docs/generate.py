@@ -10,7 +10,7 @@ it says is read off the tables that decide.
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ import order_svc.domain
 import payment_svc.domain
 from chassis.settings import Settings, describe
 from delivery_svc.settings import DeliverySettings
+from orchestrator import breaker
 from orchestrator.order_process import ORDER_PROCESS
 from orchestrator.saga.evolve import MOVES
 from orchestrator.saga.outcome import OUTCOMES, STEP_SEQUELS, UNDO_SEQUELS, Outcome, Sequel
@@ -94,6 +95,20 @@ def process_diagram() -> Iterator[str]:
     )
 
 
+def breaker_diagram() -> Iterator[str]:
+    """The states of a circuit breaker, and what moves it from one to another."""
+    named = {state: state.value.replace(" ", "_") for state in breaker.State}
+    yield from _diagram(
+        (
+            ("[*]", named[breaker.State.CLOSED], "at the start"),
+            *(
+                (named[before], named[after], sign.value)
+                for (before, sign), after in breaker.MOVES.items()
+            ),
+        )
+    )
+
+
 def steps_table() -> Iterator[str]:
     """The steps of the order process and what undoes each."""
     yield "| step | undone by |"
@@ -126,7 +141,7 @@ def refusals_table(
             yield f"| {state} | {event.value} | {after.value} |"
 
 
-def _diagram(moves: Iterator[tuple[str, str, str]]) -> Iterator[str]:
+def _diagram(moves: Iterable[tuple[str, str, str]]) -> Iterator[str]:
     yield "```mermaid"
     yield "stateDiagram-v2"
     edges: dict[tuple[str, str], list[str]] = {}
@@ -162,6 +177,15 @@ def state_machines() -> str:
         "What each status code leads to (`orchestrator/saga/outcome.py`):",
         "",
         *outcome_table(),
+    ]
+    lines += [
+        "",
+        "## The circuit breaker of a participant",
+        "",
+        "From `orchestrator/breaker.py`. Open, one attempt at a time is let through; half open,",
+        "what the ramp lets through.",
+        "",
+        *breaker_diagram(),
     ]
     for title, module in (
         ("An order", order_svc.domain),

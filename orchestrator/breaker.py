@@ -14,9 +14,10 @@ way; what began before the last sign of life says nothing about now.
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -52,12 +53,20 @@ class State(StrEnum):
     """It is back, and so is not everybody."""
 
 
-MOVES: Final = frozenset(
+class Sign(StrEnum):
+    """What moves it."""
+
+    NO_LIFE = "no sign of life"
+    AN_ANSWER = "an answer"
+    NOBODY_HELD = "nobody is held, or the ramp is over"
+
+
+MOVES: Final[Mapping[tuple[State, Sign], State]] = MappingProxyType(
     {
-        (State.CLOSED, State.OPEN),
-        (State.OPEN, State.HALF_OPEN),
-        (State.HALF_OPEN, State.OPEN),
-        (State.HALF_OPEN, State.CLOSED),
+        (State.CLOSED, Sign.NO_LIFE): State.OPEN,
+        (State.OPEN, Sign.AN_ANSWER): State.HALF_OPEN,
+        (State.HALF_OPEN, Sign.NO_LIFE): State.OPEN,
+        (State.HALF_OPEN, Sign.NOBODY_HELD): State.CLOSED,
     }
 )
 
@@ -261,7 +270,7 @@ class Breaker:
 
     def _goes_down(self, seen: str) -> None:
         now_us = self._clock.now_us()
-        self._become(State.OPEN)
+        self._move(Sign.NO_LIFE)
         self._trial_us = now_us
         self._put_trial_off()
         if self._incident is not None:
@@ -272,7 +281,7 @@ class Breaker:
 
     def _comes_back(self) -> None:
         assert self._incident is not None, "what is open was found to be down"
-        self._become(State.HALF_OPEN)
+        self._move(Sign.AN_ANSWER)
         self._begin_ramp()
         self._incident.back_us = self._ramp_us
         self._alarm.ring()
@@ -285,16 +294,15 @@ class Breaker:
         now_us = self._clock.now_us()
         if self._queue and self._seconds(self._ramp_us, now_us) < self._ramp.length_seconds:
             return
-        self._become(State.CLOSED)
+        self._move(Sign.NOBODY_HELD)
         self._trial_pause_seconds = TRIAL_PAUSE_SECONDS_MIN
         incident, self._incident = self._incident, None
         assert incident is not None, "what is half open was found to be down"
         contextvars.Context().run(self._tell_back, incident, now_us)
 
-    def _become(self, state: State) -> None:
-        assert (self._state, state) in MOVES, f"{self._state} does not become {state}"
-        self._state = state
-        self.shut = state is not State.CLOSED
+    def _move(self, sign: Sign) -> None:
+        self._state = MOVES[self._state, sign]
+        self.shut = self._state is not State.CLOSED
 
     def _begin_ramp(self) -> None:
         self._ramp_us = self._clock.now_us()

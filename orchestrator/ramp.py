@@ -5,7 +5,7 @@ it, so nobody is held back for good: after `length_seconds` it bounds nothing th
 before. Must never: hold a clock, or a count.
 
 Two bounds, because either alone lets a herd through. The rate is what a quick target sees: without
-it, sixteen at a time that take two milliseconds each are eight thousand a second. The window is
+it, thirty at a time that take two milliseconds each are fifteen thousand a second. The window is
 what a slow one sees: without it, whatever comes faster than it is answered heaps up until it times
 out. The rate doubles every second; the window grows more slowly, for once a target has all it can
 do, a wider one only makes everybody wait for longer.
@@ -27,9 +27,9 @@ class Ramp:
     per_second: float = 100.0
     """How many attempts may begin in a second, at first."""
     rate_doubles_seconds: float = 1.0
-    window: int = 16
+    window: int = 32
     """How many may be out at once, at first."""
-    window_doubles_seconds: float = 2.5
+    window_doubles_seconds: float = 3.0
     length_seconds: float = 15.0
 
     def begun_max(self, seconds: float) -> float:

@@ -68,6 +68,7 @@ class Options:
     pace: Pace
     many: int
     away_seconds: float
+    stands_still: bool
     out: Path
 
 
@@ -126,7 +127,12 @@ async def _run(options: Options) -> Results:
         overloads = await measure_overload(options.pace, _say)
         results = dataclasses.replace(results, overloads=overloads)
     if OUTAGE in options.sections:
-        outage = await measure_outage(options.pace, _say, away_seconds=options.away_seconds)
+        outage = await measure_outage(
+            options.pace,
+            _say,
+            away_seconds=options.away_seconds,
+            stands_still=options.stands_still,
+        )
         results = dataclasses.replace(results, outage=outage)
     return results
 
@@ -162,6 +168,9 @@ def _options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--warm-up-seconds", type=float, default=2.0, help="of each slice (2)")
     parser.add_argument("--measured-seconds", type=float, default=5.0, help="of each slice (5)")
     parser.add_argument("--quick", action="store_true", help="one short round: only does it run?")
+    parser.add_argument(
+        "--stands-still", action="store_true", help="outage: the participant is stopped, not killed"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="a folder (bench/results)")
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.sections) - set(SECTIONS))
@@ -188,6 +197,7 @@ def _options(arguments: Sequence[str]) -> Options:
         pace=dataclasses.replace(QUICK, loads=pace.loads or QUICK.loads) if given.quick else pace,
         many=QUICK_MANY if given.quick else PROCESSES,
         away_seconds=QUICK_AWAY_SECONDS if given.quick else AWAY_SECONDS,
+        stands_still=given.stands_still,
         out=given.out,
     )
 

@@ -186,7 +186,14 @@ def _under_stress(results: Results) -> Iterator[Line]:
     yield Line(
         what=f"{away}: calls in the first second, of the most in one",
         unit="x",
+        at_most=0.5,
         measured=None if outage is None else Spread.of([outage.first_second_of_most]),
+    )
+    yield Line(
+        what=f"{away}: calls in a second, against the one before",
+        unit="x",
+        at_most=3,
+        measured=None if outage is None else Spread.of([outage.steepest]),
     )
 
 

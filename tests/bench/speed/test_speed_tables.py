@@ -11,7 +11,7 @@ from bench.speed.checklist import checklist, checklist_table
 from bench.speed.contenders import CONTENDERS, NoSuchContender, chosen
 from bench.speed.figures import Slice
 from bench.speed.many import Many
-from bench.speed.outage import Outage, by_second
+from bench.speed.outage import Outage, counted
 from bench.speed.overload import Overload
 from bench.speed.participants_alone import RpcSlice
 from bench.speed.results import Results
@@ -126,7 +126,8 @@ OUTAGE = Outage(
     processes=1_000,
     failed={},
     good_by_second=(50, 0, 100),
-    arrivals_by_second=(10, 20, 40),
+    arrivals_by_second=(10, 20, 40, 39, 5, 20),
+    arrivals_by_quarter=(2, 2, 3, 3),
     settled_seconds=1.0,
     audit="",
 )
@@ -135,7 +136,7 @@ OUTAGE = Outage(
 def test_stress_passes_where_all_was_completed_and_the_audit_is_clean() -> None:
     run = replace(results(()), many=MANY, overloads=(OVERLOAD,), outage=OUTAGE)
     found = {it.what: it.verdict for it in checklist(run) if it.verdict != "not measured"}
-    assert ["pass", "pass", "pass", "miss", "pass", "shown"] == list(found.values())
+    assert ["pass", "pass", "pass", "miss", "pass", "pass", "pass"] == list(found.values())
     assert {} == run.failures
 
 
@@ -158,10 +159,20 @@ def test_what_never_went_on_misses() -> None:
     assert "miss" in {it.verdict for it in checklist(run)}
 
 
-def test_a_herd_is_told_from_a_ramp_by_its_first_second() -> None:
-    times = [100.0, 100.1, 100.9, 101.0, 102.5]
-    assert (3, 1, 1, 0) == by_second(times)[:4]
-    assert 0.25 == OUTAGE.first_second_of_most
+def test_arrivals_are_counted_from_the_first() -> None:
+    times = [100.0, 100.1, 100.9, 101.0, 102.5, 200.0]
+    assert (3, 1, 1, 0) == counted(times, seconds=1.0, shown=4)
+    assert (2, 0, 0, 1, 1) == counted(times, seconds=0.25, shown=5)
+
+
+def test_a_ramp_begins_low_and_is_nowhere_steep_on_its_way_up() -> None:
+    assert (0.25, 2.0) == (OUTAGE.first_second_of_most, OUTAGE.steepest)
+
+
+@pytest.mark.parametrize("herd", [(400, 300, 200), (10, 400, 20), (10, 0, 20)])
+def test_a_herd_is_a_miss(herd: tuple[int, ...]) -> None:
+    run = replace(results(()), outage=replace(OUTAGE, arrivals_by_second=herd))
+    assert "miss" in {it.verdict for it in checklist(run)}
 
 
 def test_the_picture_has_a_line_for_each_contender_and_percentile() -> None:

@@ -225,7 +225,7 @@ def test_no_more_are_out_than_the_window_lets() -> None:
     target = Target(ramp=Ramp(per_second=1_000_000.0))
     # A hundredth of a second each: all are through before the window has grown.
     seconds_of_a_return(target, held=200)
-    assert 16 == target.out_most
+    assert 32 == target.out_most
 
 
 def without_a_bound() -> Target:
@@ -278,7 +278,7 @@ def test_a_target_that_goes_down_on_the_ramp_is_left_alone_at_once() -> None:
 
 
 def test_one_that_is_slow_for_everybody_is_not_waited_for_for_good() -> None:
-    """A second for each, where the window would let sixteen a second through."""
+    """A second for each, where the window at first lets thirty a second through."""
     target = Target()
 
     async def scenario() -> float:

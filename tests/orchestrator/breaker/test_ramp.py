@@ -27,7 +27,7 @@ def test_when_so_many_may_begin_is_when_so_many_may_have_begun(begun: int) -> No
 
 
 def test_at_its_end_it_bounds_no_more_than_the_target_is_bounded_anyway() -> None:
-    assert 16 == RAMP.out_max(0.0)
+    assert 32 == RAMP.out_max(0.0)
     assert RAMP.out_max(RAMP.length_seconds) >= 1_000
     assert begun_in(int(RAMP.length_seconds)) > 1_000_000
 
