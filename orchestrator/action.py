@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -67,23 +67,51 @@ async def attempt(action: Action, call: ActionCall) -> ActionReply:
     An action may take its time twice, once to be let out and once to be answered. One that takes
     longer is cut off; one that raises is a defect. In either case nobody knows what it did.
     """
-    overdue = asyncio.timeout(2 * call.timeout_seconds + OVERTIME_SECONDS)
+    task = asyncio.current_task()
+    assert task is not None, "an attempt is made in a task"
+    overdue = _Overdue(task)
+    timer = asyncio.get_running_loop().call_later(
+        2 * call.timeout_seconds + OVERTIME_SECONDS, overdue
+    )
     try:
-        async with overdue:
-            reply = await action(call)
-            assert isinstance(reply.code, Code), "an action answers with a code"
-            return reply
+        reply = await action(call)
+        assert isinstance(reply.code, Code), "an action answers with a code"
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if task.cancelling() > overdue.cuts:
             raise
+        if overdue.cuts:
+            return _overdue(call)
         return ActionReply(code=Code.CANCELLED, reason="ACTION_CANCELLED")
     except Exception:  # noqa: BLE001 - whatever it is, the attempt has ended
-        if overdue.expired():
-            _log.error("action_overdue", action=call.action, attempt=call.attempt)
-            return ActionReply(code=Code.DEADLINE_EXCEEDED, reason="ACTION_OVERDUE")
+        if overdue.cuts:
+            return _overdue(call)
         _log.exception("action_failed", action=call.action, attempt=call.attempt)
         return ActionReply(code=Code.UNKNOWN, reason="ACTION_FAILED")
+    else:
+        return reply
+    finally:
+        timer.cancel()
+        if overdue.cuts:
+            task.uncancel()
+
+
+class _Overdue:
+    """Cuts a task off, once, when called. `asyncio.timeout` costs four times as much."""
+
+    __slots__ = ("_task", "cuts")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self.cuts = 0
+
+    def __call__(self) -> None:
+        self.cuts = 1
+        self._task.cancel()
+
+
+def _overdue(call: ActionCall) -> ActionReply:
+    _log.error("action_overdue", action=call.action, attempt=call.attempt)
+    return ActionReply(code=Code.DEADLINE_EXCEEDED, reason="ACTION_OVERDUE")
 
 
 def ended(

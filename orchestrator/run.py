@@ -96,6 +96,11 @@ class Run:
         turn = self._turn
         return None if turn is None or turn.granted else self._state.revision
 
+    @property
+    def state(self) -> SagaState | None:
+        """The process as it is in the log. None: somebody else may have appended to it."""
+        return None if self._moved else self._state
+
     def look_again(self) -> None:
         """Something was appended from outside."""
         self._moved = True
@@ -111,7 +116,6 @@ class Run:
 
         Whatever goes wrong with it is nothing to anybody else: it is set aside for a while.
         """
-        structlog.contextvars.bind_contextvars(process_id=self.process_id)
         self._comes_back = call is None
         try:
             await self._drive(call)

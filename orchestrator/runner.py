@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
 
@@ -35,8 +35,6 @@ from orchestrator.saga_log.protocol import (
 )
 
 __all__ = ["Action", "ActionCall", "ActionReply", "Runner"]
-
-T = TypeVar("T")
 
 RESIDENT_WAIT_SECONDS: Final = 30.0
 NO_GATES: Final[Mapping[str, Gate]] = MappingProxyType({})
@@ -140,12 +138,12 @@ class Runner:
             due_time_us=now_us,
             create_time_us=now_us,
         )
-        creating = self._spawn(self._create(new, state, begins_with))
+        created: asyncio.Future[tuple[ProcessRow, bool]] = (
+            asyncio.get_running_loop().create_future()
+        )
         # Whoever stops waiting for it does not cancel it.
-        await asyncio.wait((creating,))
-        if creating.cancelled():
-            raise _unavailable()
-        return creating.result()
+        self._spawn(self._create(new, state, begins_with, created))
+        return await created
 
     def launch(self, stored: StoredProcess) -> None:
         """Takes over a process that was claimed.
@@ -156,7 +154,9 @@ class Runner:
         assert not self._draining, "a runner that drains takes nothing over"
         assert not stored.unreadable, "what cannot be read cannot be run"
         state = replay(stored.events)
-        self._begin(stored.row.process_id, stored.row.epoch, state, call=None)
+        run = self._resident(stored.row.process_id, stored.row.epoch, state)
+        if run is not None:
+            self._spawn(self._go_on(run))
 
     def runs(self, process_id: str, epoch: int = 0) -> bool:
         """Whether a process is run here just now, at that epoch or a later one."""
@@ -170,6 +170,10 @@ class Runner:
             for process_id, run in self._runs.items()
             if (revision := run.held_at) is not None
         }
+
+    def run_of(self, process_id: str) -> Run | None:
+        """The run of a process that is run here just now."""
+        return self._runs.get(process_id)
 
     def wake(self, process_id: str) -> None:
         """Has a process looked at: something was appended to it from outside."""
@@ -199,29 +203,52 @@ class Runner:
         await asyncio.gather(*(run.give_back(for_seconds=0) for run in cut_short))
 
     async def _create(
-        self, new: NewProcess, state: SagaState, call: Call | None
-    ) -> tuple[ProcessRow, bool]:
+        self,
+        new: NewProcess,
+        state: SagaState,
+        call: Call | None,
+        created: asyncio.Future[tuple[ProcessRow, bool]],
+    ) -> None:
+        """Stores a process, says so, and runs it: all of its life is one task."""
         structlog.contextvars.bind_contextvars(process_id=new.process_id)
-        row, created = await self._means.log.create(new)
-        if created:
-            self._means.feed.notify(row.process_id)
-            chronicle.tell(state, new.events)
-            # Offered again after a lost answer it may be somebody else's by now.
-            if (row.owner, row.epoch) == (new.owner, FIRST_EPOCH):
-                self._begin(row.process_id, row.epoch, state, call)
-        return row, created
+        run = None
+        try:
+            row, is_new = await self._means.log.create(new)
+            if is_new:
+                self._means.feed.notify(row.process_id)
+                chronicle.tell(state, new.events)
+                # Offered again after a lost answer it may be somebody else's by now.
+                if (row.owner, row.epoch) == (new.owner, FIRST_EPOCH):
+                    run = self._resident(row.process_id, row.epoch, state)
+            if not created.done():
+                created.set_result((row, is_new))
+        except Exception as error:
+            if created.done():
+                raise
+            created.set_exception(error)
+        finally:
+            if not created.done():
+                # Cut off: it may be there or not.
+                created.set_exception(_unavailable())
+        if run is not None:
+            await self._live(run, call)
 
-    def _begin(self, process_id: str, epoch: int, state: SagaState, call: Call | None) -> None:
+    def _resident(self, process_id: str, epoch: int, state: SagaState) -> Run | None:
+        """A run that is to be begun. None: the process is run already, at that epoch or later."""
         former = self._runs.get(process_id)
         if former is not None and former.epoch >= epoch:
-            return
+            return None
         # A former run from under which the process was claimed is fenced when it next writes.
         run = Run(self._means, process_id=process_id, epoch=epoch, state=state)
         if self._draining:
             # It was being created when the draining began.
             run.leave()
         self._runs[process_id] = run
-        self._spawn(self._live(run, call))
+        return run
+
+    async def _go_on(self, run: Run) -> None:
+        structlog.contextvars.bind_contextvars(process_id=run.process_id)
+        await self._live(run, None)
 
     async def _live(self, run: Run, call: Call | None) -> None:
         try:
@@ -231,12 +258,11 @@ class Runner:
                 del self._runs[run.process_id]
             self._means.feed.notify(run.process_id)
 
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Begins a task that outlives whoever asked for it, and takes nothing of his along."""
         task = asyncio.create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -25,6 +25,7 @@ from orchestrator.interventions import Interventions
 from orchestrator.order_process import PROCESS_PREFIX, process_id_of, start_order_process
 from orchestrator.placed_order import PlacedOrder
 from orchestrator.requests import ByOrderId, ByProcessId, ByRequestId
+from orchestrator.run import Run
 from orchestrator.runner import Runner
 from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import CancelRequested
@@ -103,8 +104,13 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         with self._rests.subscribe(process_id) as rest:
             row = await self._started(request_id, order, process_id=process_id)
             bind_contextvars(process_id=row.process_id)
-            if row.process_id == process_id and not request.return_immediately:
-                await self._rested(process_id, rest, until=answer_at)
+            if row.process_id == process_id:
+                run = self._runner.run_of(process_id)
+                if not request.return_immediately:
+                    await self._rested(process_id, rest, until=answer_at)
+                if run is not None and (state := self._known(run)) is not None:
+                    process = views.process_message(row, state)
+                    return pb.StartOrderProcessResponse(process=process)
         if row.process_id != process_id and not request.return_immediately:
             with self._rests.subscribe(row.process_id) as rest:
                 if not await self._is_at_rest(row.process_id):
@@ -262,6 +268,17 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
                 look_seconds = min(left, look_seconds)
             if await _noticed(rest, look_seconds) or await self._is_at_rest(process_id):
                 return
+
+    def _known(self, run: Run) -> SagaState | None:
+        """How the process of a run that was begun here is now, where the run can tell.
+
+        It can while it is run here, and where it was brought to rest here. Otherwise it was given
+        back or taken over: only the log knows how it goes on.
+        """
+        state = run.state
+        if state is None or state.phase.at_rest or self._runner.run_of(run.process_id) is run:
+            return state
+        return None
 
     async def _is_at_rest(self, process_id: str) -> bool:
         stored = await self._log.load(process_id, after=INT64_MAX)

@@ -78,22 +78,13 @@ def address_message(address: Address) -> address_pb2.Address:
 
 
 def _create_request(call: ActionCall) -> order_service_pb2.CreateOrderRequest:
-    order = PlacedOrder.of(call.input)
+    order = cast("Mapping[str, Any]", call.input)
     return order_service_pb2.CreateOrderRequest(
         order_id=order_id_of(call.process_id),
-        customer_id=order.customer_id,
-        items=[
-            order_pb2.OrderItem(
-                sku=item.sku,
-                quantity=item.quantity,
-                unit_price=money_pb2.Money(
-                    currency_code=item.unit_price.currency_code,
-                    minor_units=item.unit_price.minor_units,
-                ),
-            )
-            for item in order.items
-        ],
-        delivery_address=address_message(order.delivery_address),
+        customer_id=order["customer_id"],
+        # What a history holds of these is spelt as the messages are.
+        items=order["items"],
+        delivery_address=order["delivery_address"],
     )
 
 

@@ -13,8 +13,7 @@ sign of life, but for two codes that are also made where nobody is there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 import grpc
@@ -46,10 +45,6 @@ class Contradiction(Exception):  # noqa: N818 - said of a reply, not of this pro
     """The participant said OK, but not to what it was asked."""
 
 
-class _NoRoom(Exception):  # noqa: N818 - says what is
-    """As many calls are outstanding as may be, and none ended in time."""
-
-
 class Rpc(Protocol[RequestT_contra, ReplyT_co]):
     """A unary call of a generated stub."""
 
@@ -59,7 +54,7 @@ class Rpc(Protocol[RequestT_contra, ReplyT_co]):
         /,
         *,
         timeout: float | None = None,
-        metadata: Sequence[tuple[str, str]] | None = None,
+        metadata: grpc.aio.Metadata | None = None,
     ) -> Awaitable[ReplyT_co]:
         """Makes the call."""
         ...
@@ -91,15 +86,17 @@ class Participant:
             read: Makes of the reply what later actions need to know. Raises Contradiction.
         """
         try:
-            async with self._room_for(call.timeout_seconds):
+            if self._room.locked():
+                if not await self._got_room(call.timeout_seconds):
+                    return self._saturated()
+            else:
+                # A place is free: nobody waits.
+                await self._room.acquire()
+            try:
                 lives = 0 if self._breaker is None else self._breaker.lives
                 reply = await self._ask(call, rpc, build(call), read)
-        except _NoRoom:
-            return ActionReply(
-                code=Code.RESOURCE_EXHAUSTED,
-                reason="TARGET_SATURATED",
-                message=f"too many calls to the {self._name} service are under way; none was made",
-            )
+            finally:
+                self._room.release()
         except Exception as error:  # noqa: BLE001 - whatever it is, the runner gets a reply
             _log.error(
                 "attempt_failed_here", participant=self._name, action=call.action, exc_info=error
@@ -124,7 +121,7 @@ class Participant:
             reply = await rpc(
                 request,
                 timeout=call.timeout_seconds,
-                metadata=((PROCESS_ID_METADATA, call.process_id),),
+                metadata=grpc.aio.Metadata((PROCESS_ID_METADATA, call.process_id)),
             )
             return ActionReply(code=Code.OK, result=read(call, reply))
         except grpc.aio.AioRpcError as error:
@@ -155,21 +152,20 @@ class Participant:
             # That one says that the call was cut off on this side.
             breaker.answered()
 
-    @asynccontextmanager
-    async def _room_for(self, seconds: float) -> AsyncIterator[None]:
-        """Holds one of the places for calls; waits that long for it."""
-        if self._room.locked():
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._room.acquire()
-            except TimeoutError:
-                raise _NoRoom from None
-        else:
-            await self._room.acquire()
+    async def _got_room(self, seconds: float) -> bool:
+        """Takes one of the places for calls, if one comes free in time."""
         try:
-            yield
-        finally:
-            self._room.release()
+            async with asyncio.timeout(seconds):
+                return await self._room.acquire()
+        except TimeoutError:
+            return False
+
+    def _saturated(self) -> ActionReply:
+        return ActionReply(
+            code=Code.RESOURCE_EXHAUSTED,
+            reason="TARGET_SATURATED",
+            message=f"too many calls to the {self._name} service are under way; none was made",
+        )
 
 
 def _refusal(error: grpc.aio.AioRpcError, call: ActionCall) -> ActionReply:

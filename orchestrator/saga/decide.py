@@ -147,9 +147,7 @@ def put_off_until_us(definition: Definition, state: SagaState, call: Call) -> in
 
 
 def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
-    done = {action.name for action in state.actions if action.status.done}
-    step = next((step.name for step in definition.steps if step.name not in done), None)
-    begun = state.action(step) if step is not None else None
+    step, begun = _first_not_done(definition, state)
     if state.cancel is not None:
         under_way = begun.name if begun is not None else ""
         return Compensate(failure=cancel_failure(under_way, state.cancel))
@@ -168,6 +166,17 @@ def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
         attempt=_attempts(begun) + 1,
         timeout_seconds=min(definition.policy.attempt_timeout_seconds, seconds_left),
     )
+
+
+def _first_not_done(
+    definition: Definition, state: SagaState
+) -> tuple[str | None, ActionState | None]:
+    """The first step that is not done, and how far it is. None: all of them are done."""
+    for step in definition.steps:
+        action = state.action(step.name)
+        if action is None or not action.status.done:
+            return step.name, action
+    return None, None
 
 
 def _back(definition: Definition, state: SagaState, now_us: int) -> Command:

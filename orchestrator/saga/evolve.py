@@ -8,7 +8,7 @@ longer knows the saga.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final, TypedDict, assert_never
+from typing import Final, TypeAlias, TypedDict, assert_never
 
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
@@ -101,34 +101,69 @@ def evolve(state: SagaState | None, event: Event) -> SagaState:
         )
     # Whoever asks from outside may have a clock that is behind; the history's time never goes back.
     time_us = max(state.update_time_us, event.time_us)
+    match event:
+        # What happens to every process, again and again.
+        case AttemptBegan():
+            return _moved(state, phase, time_us, _attempt_began(state, event), state.results)
+        case AttemptEnded():
+            return _moved(state, phase, time_us, *_attempt_ended(state, event))
+        case _:
+            moved = _moved(state, phase, time_us, state.actions, state.results)
+            return replace(moved, **_change(state, event))
+
+
+def _moved(
+    state: SagaState,
+    phase: Phase,
+    time_us: int,
+    actions: tuple[ActionState, ...],
+    results: Mapping[str, JSON],
+) -> SagaState:
+    """One event later. Written out, which takes half the time of `replace`."""
     end_time_us = time_us if phase.settled else None
-    return replace(
-        state,
+    return SagaState(
+        definition_name=state.definition_name,
+        definition_version=state.definition_version,
+        input=state.input,
         phase=phase,
+        actions=actions,
+        results=results,
+        failure=state.failure,
+        parking=state.parking,
+        resolutions=state.resolutions,
+        cancel=state.cancel,
+        deadline_us=state.deadline_us,
+        create_time_us=state.create_time_us,
         update_time_us=time_us,
         end_time_us=state.end_time_us if phase is state.phase else end_time_us,
         revision=state.revision + 1,
-        **_change(state, event),
     )
 
 
+_Rarer: TypeAlias = (
+    Started
+    | CancelRequested
+    | CompensationBegan
+    | Parked
+    | RetryRequested
+    | ResolvedByHand
+    | Completed
+    | Cancelled
+)
+
+
 class _Change(TypedDict, total=False):
-    """What an event changes besides."""
+    """What an event of the rarer kinds changes besides."""
 
     actions: tuple[ActionState, ...]
-    results: Mapping[str, JSON]
     failure: Failure
     parking: Parking | None
     resolutions: tuple[Resolution, ...]
     cancel: CancelWish
 
 
-def _change(state: SagaState, event: Event) -> _Change:  # noqa: PLR0911 - flat: one case an event
+def _change(state: SagaState, event: _Rarer) -> _Change:
     match event:
-        case AttemptBegan():
-            return _attempt_began(state, event)
-        case AttemptEnded():
-            return _attempt_ended(state, event)
         case CancelRequested():
             return _cancel_requested(state, event)
         case CompensationBegan():
@@ -160,7 +195,7 @@ def _move(state: SagaState | None, event: Event) -> Phase:
     return state.parking.phase
 
 
-def _attempt_began(state: SagaState, event: AttemptBegan) -> _Change:
+def _attempt_began(state: SagaState, event: AttemptBegan) -> tuple[ActionState, ...]:
     before = state.action(event.action)
     if event.attempt != (before.attempts if before else 0) + 1:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not the next")
@@ -175,7 +210,7 @@ def _attempt_began(state: SagaState, event: AttemptBegan) -> _Change:
             since_us=event.time_us,
             in_flight=True,
         )
-        return {"actions": (*state.actions, began)}
+        return (*state.actions, began)
     if before.status is not ActionStatus.RUNNING:
         raise IllegalMove(f"{event.action} is {before.status}: it is not tried again")
     again = replace(
@@ -186,10 +221,13 @@ def _attempt_began(state: SagaState, event: AttemptBegan) -> _Change:
         # What began and did not end before may be under way still.
         in_doubt=before.in_doubt or before.in_flight,
     )
-    return {"actions": _with(state.actions, again)}
+    return _with(state.actions, again)
 
 
-def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Change:
+def _attempt_ended(
+    state: SagaState, event: AttemptEnded
+) -> tuple[tuple[ActionState, ...], Mapping[str, JSON]]:
+    """The actions and the results after it."""
     before = state.action(event.action)
     if before is None or not before.in_flight or before.attempts != event.attempt:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not under way")
@@ -212,9 +250,13 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Change:
             status = ActionStatus.REJECTED
         case sequel:
             assert_never(sequel)
-    ended = replace(
-        before,
+    ended = ActionState(
+        name=before.name,
+        undo=before.undo,
         status=status,
+        attempts=before.attempts,
+        start_us=before.start_us,
+        since_us=before.since_us,
         end_us=None if status is ActionStatus.RUNNING else event.time_us,
         code=event.code,
         reason=event.reason,
@@ -225,8 +267,8 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Change:
     )
     actions = _with(state.actions, ended)
     if event.result is None:
-        return {"actions": actions}
-    return {"actions": actions, "results": {**state.results, event.action: event.result}}
+        return actions, state.results
+    return actions, {**state.results, event.action: event.result}
 
 
 def _cancel_requested(state: SagaState, event: CancelRequested) -> _Change:
@@ -309,7 +351,7 @@ def _given_up(actions: Sequence[ActionState], time_us: int) -> tuple[ActionState
 
 
 def _with(actions: Sequence[ActionState], changed: ActionState) -> tuple[ActionState, ...]:
-    return tuple(changed if action.name == changed.name else action for action in actions)
+    return tuple([changed if action.name == changed.name else action for action in actions])
 
 
 def cancel_failure(step: str, wish: CancelWish) -> Failure:

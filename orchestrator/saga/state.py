@@ -7,6 +7,7 @@ Invariant: small, for ten thousand processes keep one each in memory; a state is
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import JSON
@@ -24,12 +25,12 @@ class Phase(StrEnum):
     @property
     def settled(self) -> bool:
         """Whether it has come to its end."""
-        return self in {Phase.COMPLETED, Phase.CANCELLED}
+        return self in _SETTLED
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing more happens to it of its own accord."""
-        return self.settled or self is Phase.PARKED
+        return self in _AT_REST
 
 
 class ActionStatus(StrEnum):
@@ -47,7 +48,13 @@ class ActionStatus(StrEnum):
     @property
     def done(self) -> bool:
         """Whether its effect is there."""
-        return self in {ActionStatus.SUCCEEDED, ActionStatus.RESOLVED_BY_HAND}
+        return self in _DONE
+
+
+# Made once: to find the members of an enum anew costs more than all that is asked of them.
+_SETTLED: Final = frozenset({Phase.COMPLETED, Phase.CANCELLED})
+_AT_REST: Final = _SETTLED | {Phase.PARKED}
+_DONE: Final = frozenset({ActionStatus.SUCCEEDED, ActionStatus.RESOLVED_BY_HAND})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,4 +161,7 @@ class SagaState:
 
     def action(self, name: str) -> ActionState | None:
         """The action of that name, if it was begun."""
-        return next((action for action in self.actions if action.name == name), None)
+        for action in self.actions:
+            if action.name == name:
+                return action
+        return None
