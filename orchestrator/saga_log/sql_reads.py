@@ -9,18 +9,16 @@ This module must never write.
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Connection, Select, bindparam, select, tuple_
+from sqlalchemy import Column, Connection, Select, bindparam, literal_column, select, tuple_
 
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.codec import stored_process
+from orchestrator.saga_log.key_select import KeySelect
 from orchestrator.saga_log.protocol import ListQuery, ProcessRow, StoredProcess
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
 
 EventTexts: TypeAlias = tuple[str, int, str]
 """An event as it is stored: kind, time and body."""
-
-_IDS_MAX = 500
-"""How many ids one statement names."""
 
 ROWS: Select[Any] = select(
     PROCESSES.c.process_id,
@@ -36,9 +34,13 @@ ROWS: Select[Any] = select(
     PROCESSES.c.update_time_us,
     PROCESSES.c.end_time_us,
 )
-_ROWS_BY_ID = ROWS.where(PROCESSES.c.process_id.in_(bindparam("ids", expanding=True)))
-_ROWS_BY_ID_LOCKED = _ROWS_BY_ID.order_by(PROCESSES.c.process_id).with_for_update()
-_ROWS_BY_KEY = ROWS.where(PROCESSES.c.business_key.in_(bindparam("keys", expanding=True)))
+_ROWS_BY_ID = KeySelect(ROWS, PROCESSES.c.process_id)
+_ROWS_BY_ID_LOCKED = (
+    ROWS.where(PROCESSES.c.process_id.in_(bindparam("ids", expanding=True)))
+    .order_by(PROCESSES.c.process_id)
+    .with_for_update()
+)
+_ROWS_BY_KEY = KeySelect(ROWS, PROCESSES.c.business_key)
 _OWNED = select(PROCESSES.c.process_id, PROCESSES.c.epoch).where(
     PROCESSES.c.due_time_us.is_not(None), PROCESSES.c.owner == bindparam("owner")
 )
@@ -57,16 +59,21 @@ _EVENTS_OF_ONE = (
     )
     .order_by(EVENTS.c.sequence)
 )
-_EVENTS_OF_MANY = (
-    select(EVENTS.c.process_id, EVENTS.c.sequence, EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body)
-    .where(EVENTS.c.process_id.in_(bindparam("ids", expanding=True)))
-    .order_by(EVENTS.c.process_id, EVENTS.c.sequence)
+_BEGUN = KeySelect(
+    select(EVENTS.c.process_id).where(EVENTS.c.sequence == literal_column("1")),
+    EVENTS.c.process_id,
+)
+_EVENTS_OF_MANY = KeySelect(
+    select(
+        EVENTS.c.process_id, EVENTS.c.sequence, EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body
+    ).order_by(EVENTS.c.process_id, EVENTS.c.sequence),
+    EVENTS.c.process_id,
 )
 
 
 def rows_by_key(connection: Connection, keys: Sequence[str]) -> dict[str, ProcessRow]:
     """The processes of these business keys, by key."""
-    found = select_rows(connection, _ROWS_BY_KEY, keys=list(keys))
+    found = map(_process_row, _ROWS_BY_KEY.rows(connection, keys))
     return {row.business_key: row for row in found}
 
 
@@ -74,8 +81,16 @@ def rows_by_id(
     connection: Connection, ids: Sequence[str], *, lock: bool = False
 ) -> dict[str, ProcessRow]:
     """The processes of these ids, by id. With `lock`, nobody else changes them until the commit."""
-    statement = _ROWS_BY_ID_LOCKED if lock else _ROWS_BY_ID
-    return {row.process_id: row for row in select_rows(connection, statement, ids=list(ids))}
+    if lock:
+        found = select_rows(connection, _ROWS_BY_ID_LOCKED, ids=list(ids))
+    else:
+        found = map(_process_row, _ROWS_BY_ID.rows(connection, ids))
+    return {row.process_id: row for row in found}
+
+
+def begun(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these processes have a history."""
+    return {row[0] for row in _BEGUN.rows(connection, ids)}
 
 
 def owned(connection: Connection, owner: str) -> list[tuple[str, int]]:
@@ -187,11 +202,9 @@ def _texts_of_many(
 ) -> dict[str, list[EventTexts]]:
     texts: dict[str, list[EventTexts]] = {row.process_id: [] for row in rows}
     revisions = {row.process_id: row.revision for row in rows}
-    for start in range(0, len(rows), _IDS_MAX):
-        ids = [row.process_id for row in rows[start : start + _IDS_MAX]]
-        for process_id, sequence, *event in connection.execute(_EVENTS_OF_MANY, {"ids": ids}):
-            if sequence <= revisions[process_id]:
-                texts[process_id].append((event[0], event[1], event[2]))
+    for process_id, sequence, kind, time_us, body in _EVENTS_OF_MANY.rows(connection, list(texts)):
+        if sequence <= revisions[process_id]:
+            texts[process_id].append((kind, time_us, body))
     return texts
 
 
@@ -206,5 +219,22 @@ def select_rows(
 ) -> Iterator[ProcessRow]:
     """The processes that a selection from `ROWS` finds."""
     for found in connection.execute(statement, parameters):
-        named = found._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
-        yield ProcessRow(**{**named, "phase": Phase(named["phase"])})
+        yield _process_row(found)
+
+
+def _process_row(found: Sequence[Any]) -> ProcessRow:
+    """A row of what `ROWS` selects."""
+    return ProcessRow(
+        process_id=found[0],
+        business_key=found[1],
+        fingerprint=found[2],
+        subject=found[3],
+        phase=Phase(found[4]),
+        revision=found[5],
+        epoch=found[6],
+        owner=found[7],
+        due_time_us=found[8],
+        create_time_us=found[9],
+        update_time_us=found[10],
+        end_time_us=found[11],
+    )

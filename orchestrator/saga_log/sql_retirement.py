@@ -11,7 +11,7 @@ lost: it then goes on with what is left. This module must never begin, commit or
 transaction: its caller owns it.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -34,6 +34,7 @@ from sqlalchemy.engine import Dialect
 from chassis.group_commit import Missed
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.driver_statement import DriverStatement
+from orchestrator.saga_log.key_select import KeySelect
 from orchestrator.saga_log.protocol import ProcessRow
 from orchestrator.saga_log.retirement import BY_HAND, RetiredProcess, by_hand
 from orchestrator.saga_log.sql_work import locking
@@ -130,7 +131,7 @@ _TO_BE_FORGOTTEN = locking(
     .limit(_number("limit"))
 )
 _BY_ID = select(RETIRED).where(RETIRED.c.process_id.in_(bindparam("ids", expanding=True)))
-_BY_KEY = select(RETIRED).where(RETIRED.c.business_key.in_(bindparam("keys", expanding=True)))
+_KEYS = KeySelect(select(RETIRED.c.process_id, RETIRED.c.business_key), RETIRED.c.business_key)
 
 
 class RetirementWriter:
@@ -277,10 +278,12 @@ def retired_by_id(connection: Connection, process_ids: Sequence[str]) -> dict[st
     return found
 
 
-def retired_rows_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, ProcessRow]:
+def retired_rows_by_key(connection: Connection, keys: Sequence[str]) -> dict[str, ProcessRow]:
     """The rows, as they stood in the log, of the retired processes of these keys, by key."""
-    found = connection.execute(_BY_KEY, {"keys": list(keys)})
-    return {row.business_key: _retired(row).row for row in found}
+    # Nearly always none.
+    ids = [process_id for process_id, _ in _KEYS.rows(connection, keys)]
+    found = map(_retired, connection.execute(_BY_ID, {"ids": ids})) if ids else ()
+    return {retired.row.business_key: retired.row for retired in found}
 
 
 def _resolved(

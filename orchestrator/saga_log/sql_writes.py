@@ -34,9 +34,16 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.elements import ClauseElement
 
 from chassis.group_commit import Missed
+from chassis.statements import Row, Statement, run
 from orchestrator.saga_log import sql_reads
-from orchestrator.saga_log.driver_statement import DriverStatement
-from orchestrator.saga_log.protocol import Append, Fenced, NewProcess, ProcessRow, Stale
+from orchestrator.saga_log.protocol import (
+    FIRST_EPOCH,
+    Append,
+    Fenced,
+    NewProcess,
+    ProcessRow,
+    Stale,
+)
 from orchestrator.saga_log.sql_claims import (
     ClaimCommand,
     ClaimWriter,
@@ -116,6 +123,20 @@ _IS_RUN_ON: tuple[ColumnElement[bool], ...] = (
 index has to be told of the step, and its old entries heap up in none."""
 
 
+_APPEND_PLACES = (
+    "process_id_is",
+    "revision_is",
+    "epoch_is",
+    "to_phase",
+    "to_revision",
+    "disown",
+    "to_due_time_us",
+    "to_update_time_us",
+    "to_end_time_us",
+)
+_TAKE_BACK = delete(PROCESSES).where(PROCESSES.c.process_id == bindparam("process_id_is"))
+
+
 class LogWriter:
     """Applies commands to the log's tables."""
 
@@ -128,9 +149,9 @@ class LogWriter:
         leave_guards: Sequence[ColumnElement[bool]] = LEAVE_GUARDS,
     ) -> None:
         """`work` finds what nobody runs; without it, all that others own is that."""
-        self._insert_process = DriverStatement(_insert_if_new(dialect), dialect)
-        self._insert_event = DriverStatement(insert(EVENTS), dialect)
-        self._append = DriverStatement(
+        self._insert_process = Statement(_insert_if_new(dialect), dialect, PROCESSES.c.keys())
+        self._insert_event = Statement(insert(EVENTS), dialect, EVENTS.c.keys())
+        self._append = Statement(
             update(PROCESSES)
             .where(*append_guards)
             .values(
@@ -145,12 +166,10 @@ class LogWriter:
                 end_time_us=bindparam("to_end_time_us"),
             ),
             dialect,
+            _APPEND_PLACES,
         )
         self._claims = ClaimWriter(dialect, work or Work(shared=False))
         self._retirement = RetirementWriter(dialect, leave_guards=leave_guards)
-        self._take_back = DriverStatement(
-            delete(PROCESSES).where(PROCESSES.c.process_id == bindparam("process_id_is")), dialect
-        )
 
     def apply(
         self, connection: Connection, commands: Sequence[LogCommand]
@@ -186,54 +205,35 @@ class LogWriter:
     def _create_all(
         self, connection: Connection, commands: Mapping[int, CreateCommand]
     ) -> Mapping[int, tuple[ProcessRow, bool]]:
-        keys = [command.new.business_key for command in commands.values()]
-        known = sql_reads.rows_by_key(connection, keys)
-        replies: dict[int, tuple[ProcessRow, bool]] = {}
-        fresh: list[CreateCommand] = []
-        for index, command in commands.items():
-            row = known.get(command.new.business_key)
-            if row is None:
-                row = known[command.new.business_key] = _first_row(command.new)
-                fresh.append(command)
-            # There already under its own process id: the answer to its commit was lost.
-            replies[index] = (row, row.process_id == command.new.process_id)
-        if fresh:
-            # In one order everywhere: so replicas that were sent the same do not lock in a circle.
-            fresh.sort(key=lambda command: command.new.business_key)
-            values = [_process_values(command) for command in fresh]
-            if self._insert_process.run(connection, values) != len(fresh):
-                fresh = self._make_room(connection, commands, fresh, replies)
-            # Looked for once the key is ours: nobody can retire a process of that key any more.
-            retired = retired_rows_by_key(connection, (it.new.business_key for it in fresh))
-            if retired:
-                self._give_way(connection, commands, retired, replies)
-                fresh = [it for it in fresh if it.new.business_key not in retired]
-            self._insert_events(
-                connection, ((command.new.process_id, 0, command.texts) for command in fresh)
-            )
+        # In one order everywhere: so replicas that were sent the same do not lock in a circle.
+        first = {it.new.business_key: it for it in reversed(list(commands.values()))}
+        fresh = sorted(first.values(), key=lambda it: it.new.business_key)
+        rows = {it.new.business_key: _first_row(it.new) for it in fresh}
+        inserted = self._insert_process.run_many(connection, map(_process_values, fresh))
+        if inserted != len(fresh):
+            # Some were there before: another's, or this very one, whose answer was lost.
+            rows = sql_reads.rows_by_key(connection, list(rows))
+            if len(rows) != len(fresh):
+                # Retired between the two statements, or its id is another one's: look again, alone.
+                raise Missed(commands)
+            begun = sql_reads.begun(connection, [it.new.process_id for it in fresh])
+            fresh = [
+                it
+                for it in fresh
+                if rows[it.new.business_key].process_id == it.new.process_id
+                and it.new.process_id not in begun
+            ]
+        replies = {
+            index: (row := rows[it.new.business_key], row.process_id == it.new.process_id)
+            for index, it in commands.items()
+        }
+        # Looked for once the key is ours: nobody can retire a process of that key any more.
+        retired = retired_rows_by_key(connection, [it.new.business_key for it in fresh])
+        if retired:
+            self._give_way(connection, commands, retired, replies)
+            fresh = [it for it in fresh if it.new.business_key not in retired]
+        self._insert_events(connection, ((it.new.process_id, 0, it.texts) for it in fresh))
         return replies
-
-    def _make_room(
-        self,
-        connection: Connection,
-        commands: Mapping[int, CreateCommand],
-        fresh: Sequence[CreateCommand],
-        replies: dict[int, tuple[ProcessRow, bool]],
-    ) -> list[CreateCommand]:
-        """Answers with what another replica created meanwhile.
-
-        Returns:
-            Those whose processes are there now because of us.
-        """
-        there = sql_reads.rows_by_key(connection, [it.new.business_key for it in fresh])
-        for index, command in commands.items():
-            if (row := there.get(command.new.business_key)) is not None:
-                replies[index] = (row, row.process_id == command.new.process_id)
-        ours = [it for it in fresh if _is_there(it.new, there)]
-        if any(it.new.business_key not in there for it in fresh):
-            # Retired between the two statements, or its id is another one's: look again, alone.
-            raise Missed(commands)
-        return ours
 
     def _give_way(
         self,
@@ -248,7 +248,7 @@ class LogWriter:
             for index, command in commands.items()
             if command.new.business_key in retired
         }
-        self._take_back.run(connection, [{"process_id_is": it} for it in sorted(inserted)])
+        connection.execute(_TAKE_BACK, [{"process_id_is": it} for it in sorted(inserted)])
         for index, command in commands.items():
             if (row := retired.get(command.new.business_key)) is not None:
                 replies[index] = (row, False)
@@ -258,21 +258,22 @@ class LogWriter:
     ) -> Mapping[int, int | Exception]:
         """All at once; where one of them misses, all of them one by one, to see which."""
         if len(commands) > 1:
-            savepoint = connection.begin_nested()
             in_order = sorted(commands.values(), key=lambda command: command.append.process_id)
-            values = [_append_values(command.append) for command in in_order]
-            if self._append.run(connection, values) == len(commands):
-                savepoint.commit()
-                self._insert_events(connection, map(_appended, commands.values()))
+            run(connection, "SAVEPOINT append")
+            hit = self._append.run_many(connection, [_append_values(it.append) for it in in_order])
+            if hit == len(commands):
+                run(connection, "RELEASE SAVEPOINT append")
+                self._insert_events(connection, map(_appended, in_order))
                 return {index: _revision(command.append) for index, command in commands.items()}
-            savepoint.rollback()
+            run(connection, "ROLLBACK TO SAVEPOINT append")
+            run(connection, "RELEASE SAVEPOINT append")
         # In the order of the ids, as all at once: so replicas never wait in a circle.
         one_by_one = sorted(commands.items(), key=lambda it: it[1].append.process_id)
         return {index: self._append_one(connection, command) for index, command in one_by_one}
 
     def _append_one(self, connection: Connection, command: AppendCommand) -> int | Exception:
         append = command.append
-        if self._append.run(connection, [_append_values(append)]) == 0:
+        if self._append.run_many(connection, [_append_values(append)]) == 0:
             return _why_missed(connection, command)
         self._insert_events(connection, [_appended(command)])
         return _revision(append)
@@ -282,19 +283,13 @@ class LogWriter:
         connection: Connection,
         histories: Iterable[tuple[str, int, Sequence[EventText]]],
     ) -> None:
-        values = [
-            {
-                "process_id": process_id,
-                "sequence": sequence,
-                "kind": text.kind,
-                "time_us": text.time_us,
-                "body": text.body,
-            }
+        rows = [
+            (process_id, sequence, text.kind, text.time_us, text.body)
             for process_id, follows, texts in histories
             for sequence, text in enumerate(texts, start=follows + 1)
         ]
-        if values:
-            self._insert_event.run(connection, values)
+        if rows:
+            self._insert_event.run_many(connection, rows)
 
 
 def _of_kind(kind: type[C], commands: Sequence[LogCommand]) -> dict[int, C]:
@@ -312,11 +307,6 @@ def _insert_if_new(dialect: Dialect) -> ClauseElement:
     return own(PROCESSES).on_conflict_do_nothing(index_elements=[PROCESSES.c.business_key])
 
 
-def _is_there(new: NewProcess, there: Mapping[str, ProcessRow]) -> bool:
-    row = there.get(new.business_key)
-    return row is not None and row.process_id == new.process_id
-
-
 def _first_row(new: NewProcess) -> ProcessRow:
     return ProcessRow(
         process_id=new.process_id,
@@ -325,7 +315,7 @@ def _first_row(new: NewProcess) -> ProcessRow:
         subject=new.subject,
         phase=new.phase,
         revision=len(new.events),
-        epoch=1,
+        epoch=FIRST_EPOCH,
         owner=new.owner,
         due_time_us=new.due_time_us,
         create_time_us=new.create_time_us,
@@ -334,42 +324,43 @@ def _first_row(new: NewProcess) -> ProcessRow:
     )
 
 
-def _process_values(command: CreateCommand) -> Mapping[str, object]:
-    row = _first_row(command.new)
-    assert not row.phase.at_rest, "a process begins with something to do"
-    assert row.due_time_us is not None, "what is not at rest is due some time"
-    return {
-        "process_id": row.process_id,
-        "business_key": row.business_key,
-        "fingerprint": row.fingerprint,
-        "subject": row.subject,
-        "definition": command.definition,
-        "definition_version": command.definition_version,
-        "phase": row.phase.value,
-        "revision": row.revision,
-        "epoch": row.epoch,
-        "owner": row.owner,
-        "due_time_us": row.due_time_us,
-        "create_time_us": row.create_time_us,
-        "update_time_us": row.update_time_us,
-        "end_time_us": row.end_time_us,
-    }
+def _process_values(command: CreateCommand) -> Row:
+    """In the order of the table's columns."""
+    new = command.new
+    assert not new.phase.at_rest, "a process begins with something to do"
+    return (
+        new.process_id,
+        new.business_key,
+        new.fingerprint,
+        new.subject,
+        command.definition,
+        command.definition_version,
+        new.phase.value,
+        len(new.events),
+        FIRST_EPOCH,
+        new.owner,
+        new.due_time_us,
+        new.create_time_us,
+        new.create_time_us,
+        None,
+    )
 
 
-def _append_values(append: Append) -> Mapping[str, object]:
+def _append_values(append: Append) -> Row:
+    """In the order of _APPEND_PLACES."""
     at_rest = append.phase.at_rest
     assert at_rest == (append.due_time_us is None), "what is not at rest is due some time"
-    return {
-        "process_id_is": append.process_id,
-        "revision_is": append.follows,
-        "epoch_is": append.epoch,
-        "to_phase": append.phase.value,
-        "to_revision": _revision(append),
-        "disown": int(at_rest or append.release),
-        "to_due_time_us": append.due_time_us,
-        "to_update_time_us": append.time_us,
-        "to_end_time_us": append.time_us if append.phase.settled else None,
-    }
+    return (
+        append.process_id,
+        append.follows,
+        append.epoch,
+        append.phase.value,
+        _revision(append),
+        int(at_rest or append.release),
+        append.due_time_us,
+        append.time_us,
+        append.time_us if append.phase.settled else None,
+    )
 
 
 def _revision(append: Append) -> int:
