@@ -7,7 +7,6 @@ its reply counts as no reply. Must never: let an exception of an action through.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -16,6 +15,7 @@ from orchestrator.saga.code import Code
 from orchestrator.saga.decide import Call
 from orchestrator.saga.events import JSON, AttemptEnded
 from orchestrator.saga.outcome import Sequel, sequel_of
+from orchestrator.saga.record import record
 from orchestrator.saga.retry import RetryPolicy, microseconds
 from orchestrator.saga.text import MESSAGE_LENGTH_MAX, REASON_LENGTH_MAX, bounded
 from orchestrator.saga_log.codec import dumps
@@ -28,7 +28,7 @@ OVERTIME_SECONDS: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ActionCall:
     """What an action is told."""
 
@@ -43,7 +43,7 @@ class ActionCall:
     """What earlier actions gave back, by their names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ActionReply:
     """How an attempt ended."""
 

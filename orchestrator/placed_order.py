@@ -8,13 +8,13 @@ message.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 from orchestrator.saga.events import JSON
+from orchestrator.saga.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Money:
     """An amount in one currency, in the minor units that ISO 4217 counts."""
 
@@ -26,7 +26,7 @@ class Money:
         return {"currency_code": self.currency_code, "minor_units": self.minor_units}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Address:
     """A postal address."""
 
@@ -54,7 +54,7 @@ class Address:
         return cls(**{**content, "lines": tuple(content["lines"])})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Item:
     """One line of an order."""
 
@@ -63,7 +63,7 @@ class Item:
     unit_price: Money
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PlacedOrder:
     """Who ordered what, how it is paid and where it goes."""
 

@@ -5,16 +5,16 @@ time. Must never: go past a call; what it will come to is not known.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from orchestrator.saga.decide import Call, Rest, Wait, decide
 from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import Event
 from orchestrator.saga.evolve import evolve, replay
+from orchestrator.saga.record import record
 from orchestrator.saga.state import SagaState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Advance:
     """What happened, what that comes to, and what is to be done then."""
 

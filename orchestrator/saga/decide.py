@@ -6,7 +6,6 @@ of the process is under way, so an attempt without an end was cut short and may 
 Must never: do anything.
 """
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
 from orchestrator.saga.code import Code
@@ -20,6 +19,7 @@ from orchestrator.saga.events import (
 )
 from orchestrator.saga.evolve import cancel_failure
 from orchestrator.saga.outcome import Sequel, sequel_of
+from orchestrator.saga.record import record
 from orchestrator.saga.retry import MICROSECONDS_PER_SECOND, microseconds
 from orchestrator.saga.state import ActionState, ActionStatus, Failure, Phase, SagaState
 from orchestrator.saga.text import MESSAGE_LENGTH_MAX, bounded
@@ -29,7 +29,7 @@ COMPENSATION_HORIZON_EXCEEDED: Final = "COMPENSATION_HORIZON_EXCEEDED"
 UNKNOWN_DEFINITION: Final = "UNKNOWN_DEFINITION"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Call:
     """Make this attempt."""
 
@@ -42,14 +42,14 @@ class Call:
         return AttemptBegan(action=self.action, attempt=self.attempt, time_us=time_us)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Wait:
     """Do nothing until then."""
 
     until_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Compensate:
     """Turn back."""
 
@@ -66,7 +66,7 @@ class Compensate:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Park:
     """Have a person look."""
 
@@ -86,7 +86,7 @@ class Park:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Complete:
     """Every step is done."""
 
@@ -95,7 +95,7 @@ class Complete:
         return Completed(time_us=time_us)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Cancel:
     """Everything is undone."""
 
@@ -104,7 +104,7 @@ class Cancel:
         return Cancelled(time_us=time_us)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Rest:
     """There is nothing to do."""
 

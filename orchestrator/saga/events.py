@@ -8,16 +8,16 @@ Times are microseconds since the Unix epoch, UTC: the time that the decision beh
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from orchestrator.saga.code import Code
+from orchestrator.saga.record import record
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """What JSON can say; at run time dicts and lists."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Started:
     """The process was accepted. It runs to its end on this version of this definition."""
 
@@ -29,7 +29,7 @@ class Started:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AttemptBegan:
     """A call is about to leave. In the log before it does."""
 
@@ -40,7 +40,7 @@ class AttemptBegan:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AttemptEnded:
     """A call was answered, or given up. In the log before the next call leaves."""
 
@@ -58,7 +58,7 @@ class AttemptEnded:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CancelRequested:
     """Somebody asked for the process to be undone."""
 
@@ -67,7 +67,7 @@ class CancelRequested:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CompensationBegan:
     """The process turned back. From here on it only undoes."""
 
@@ -79,7 +79,7 @@ class CompensationBegan:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Parked:
     """The process cannot go on: a person must look."""
 
@@ -91,7 +91,7 @@ class Parked:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RetryRequested:
     """An operator has what is parked tried afresh."""
 
@@ -100,7 +100,7 @@ class RetryRequested:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ResolvedByHand:
     """An operator says that the parked undo was done by hand."""
 
@@ -110,14 +110,14 @@ class ResolvedByHand:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Completed:
     """Every step was done."""
 
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Cancelled:
     """Everything that had been done was undone."""
 

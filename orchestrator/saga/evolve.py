@@ -140,6 +140,8 @@ def _moved(
     )
 
 
+_Actions: TypeAlias = tuple[ActionState, ...]
+_Ended: TypeAlias = tuple[_Actions, Mapping[str, JSON]]
 _Rarer: TypeAlias = (
     Started
     | CancelRequested
@@ -195,7 +197,7 @@ def _move(state: SagaState | None, event: Event) -> Phase:
     return state.parking.phase
 
 
-def _attempt_began(state: SagaState, event: AttemptBegan) -> tuple[ActionState, ...]:
+def _attempt_began(state: SagaState, event: AttemptBegan) -> _Actions:
     before = state.action(event.action)
     if event.attempt != (before.attempts if before else 0) + 1:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not the next")
@@ -224,10 +226,8 @@ def _attempt_began(state: SagaState, event: AttemptBegan) -> tuple[ActionState, 
     return _with(state.actions, again)
 
 
-def _attempt_ended(
-    state: SagaState, event: AttemptEnded
-) -> tuple[tuple[ActionState, ...], Mapping[str, JSON]]:
-    """The actions and the results after it."""
+def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Ended:
+    """The actions and the results then."""
     before = state.action(event.action)
     if before is None or not before.in_flight or before.attempts != event.attempt:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not under way")

@@ -5,12 +5,13 @@ Invariant: small, for ten thousand processes keep one each in memory; a state is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import JSON
+from orchestrator.saga.record import record
 
 
 class Phase(StrEnum):
@@ -57,7 +58,7 @@ _AT_REST: Final = _SETTLED | {Phase.PARKED}
 _DONE: Final = frozenset({ActionStatus.SUCCEEDED, ActionStatus.RESOLVED_BY_HAND})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ActionState:
     """A step or an undo that was begun."""
 
@@ -82,7 +83,7 @@ class ActionState:
     """An attempt may have been applied, or may yet be, whatever a later one was told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Failure:
     """Why the process turned back."""
 
@@ -92,7 +93,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Parking:
     """Why the process cannot go on."""
 
@@ -105,7 +106,7 @@ class Parking:
     """What it was parked from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Resolution:
     """An undo that a person has done by hand."""
 
@@ -115,7 +116,7 @@ class Resolution:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CancelWish:
     """Somebody's wish to have the process undone: the first, where there were several."""
 
@@ -124,7 +125,7 @@ class CancelWish:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SagaState:
     """A process as its history tells it."""
 

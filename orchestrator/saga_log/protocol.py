@@ -13,10 +13,10 @@ Invariant: what was answered is durable; what was answered `Unavailable` may be 
 offered again word for word it is there once. Must never: know what any saga is about.
 """
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from orchestrator.saga.events import Event
+from orchestrator.saga.record import record
 from orchestrator.saga.state import Phase
 
 FIRST_EPOCH: Final = 1
@@ -31,7 +31,7 @@ class Fenced(Exception):  # noqa: N818 - named by what the caller must do: keep 
     """The process is somebody else's now: leave it alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ProcessRow:
     """A process without its history."""
 
@@ -57,7 +57,7 @@ class ProcessRow:
     """When it was settled. None: it is not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NewProcess:
     """A process that begins, owned by whoever creates it, at epoch 1."""
 
@@ -73,7 +73,7 @@ class NewProcess:
     create_time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Append:
     """What happened next to a process, and how its row is then.
 
@@ -95,7 +95,7 @@ class Append:
     time_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StoredProcess:
     """A process as it is stored, with all of its history or with what follows a revision."""
 
@@ -105,7 +105,7 @@ class StoredProcess:
     """Why the history cannot be read: then there are no events here. Empty: it can."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ListQuery:
     """A page of processes, newest first. What is left out lets everything through."""
 

@@ -13,7 +13,6 @@ are its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import (
@@ -35,6 +34,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from chassis.group_commit import Missed
 from chassis.statements import Row, Statement, run
+from orchestrator.saga.record import record
 from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.protocol import (
     FIRST_EPOCH,
@@ -65,7 +65,7 @@ from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EventText:
     """An event as it is stored: encoded by the caller, so that what cannot be fails there."""
 
@@ -74,7 +74,7 @@ class EventText:
     body: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CreateCommand:
     """Answered with the row of this business key, and whether this command created it."""
 
@@ -84,7 +84,7 @@ class CreateCommand:
     texts: tuple[EventText, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AppendCommand:
     """Answered with the new revision."""
 
