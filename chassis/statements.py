@@ -39,9 +39,12 @@ class Statement:
         every = [*places, *own]
         self._pick = itemgetter(*(every.index(name) for name in self._names))
         self._positional = compiled.positional
+        self._as_given = self._positional and self._names == tuple(places)
 
     def bind(self, values: Row) -> Any:  # noqa: ANN401 - a tuple or a dict, as the driver likes
         """The parameters for one run, as the driver takes them."""
+        if self._as_given:
+            return values
         picked = self._pick((*values, *self._constants) if self._constants else values)
         return picked if self._positional else dict(zip(self._names, picked, strict=True))
 
@@ -57,7 +60,8 @@ class Statement:
         """Runs an INSERT, UPDATE or DELETE once for each of `rows`; how many it hit in all."""
         _begin(connection)
         with _cursor(connection, self.text) as cursor:
-            cursor.executemany(self.text, [self.bind(values) for values in rows])
+            bound = list(rows) if self._as_given else [self.bind(values) for values in rows]
+            cursor.executemany(self.text, bound)
             return int(cursor.rowcount)
 
 

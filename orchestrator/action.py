@@ -156,7 +156,9 @@ def ended(
 
 def _keepable(reply: ActionReply) -> ActionReply:
     """The reply with its result exactly as the log will give it back, after a crash too."""
-    if reply.code is not Code.OK or reply.result is None:
+    if reply.result is None:
+        return reply
+    if reply.code is not Code.OK:
         return ActionReply(
             code=reply.code,
             reason=reply.reason,

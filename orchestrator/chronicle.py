@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
+    AttemptBegan,
     AttemptEnded,
     Cancelled,
     CompensationBegan,
@@ -33,6 +35,10 @@ def tell(state: SagaState, events: Iterable[Event]) -> None:
     """
     for event in events:
         match event:
+            case AttemptBegan():
+                pass
+            case AttemptEnded(code=Code.OK):
+                _log.debug("attempt_ended", action=event.action, attempt=event.attempt, code="OK")
             case Started():
                 _log.debug("process_started", definition=event.definition)
             case AttemptEnded():

@@ -6,25 +6,45 @@ nobody watches.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Subscription:
-    """Notices about one process; several that were not looked at yet are one."""
+    """Notices about one process; several that were not looked at yet are one.
 
-    __slots__ = ("_noticed",)
+    For one who waits at a time.
+    """
+
+    __slots__ = ("_noticed", "_waiting")
 
     def __init__(self) -> None:
-        self._noticed = asyncio.Event()
+        self._noticed = False
+        self._waiting: asyncio.Future[None] | None = None
 
-    async def changed(self) -> None:
-        """Returns once there was a notice since it last returned, or since the subscription."""
-        await self._noticed.wait()
-        self._noticed.clear()
+    async def changed(self, within_seconds: float) -> bool:
+        """Whether there was a notice since this last said so, or since the subscription.
+
+        Returns once there is one, or when the time is up.
+        """
+        if not self._noticed:
+            assert self._waiting is None, "one waits at a time"
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            timer = loop.call_later(within_seconds, self._wake)
+            try:
+                await self._waiting
+            finally:
+                timer.cancel()
+                self._waiting = None
+        noticed, self._noticed = self._noticed, False
+        return noticed
 
     def _notice(self) -> None:
-        self._noticed.set()
+        self._noticed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class Feed:
@@ -43,18 +63,30 @@ class Feed:
         for process_id in self._subscriptions:
             self.notify(process_id)
 
-    @contextmanager
-    def subscribe(self, process_id: str) -> Iterator[Subscription]:
+    def subscribe(self, process_id: str) -> "_Subscribed":
         """Subscribes to one process for as long as the block lasts.
 
         Subscribe first, then read the log: so nothing falls in between.
         """
-        subscription = Subscription()
-        self._subscriptions.setdefault(process_id, set()).add(subscription)
-        try:
-            yield subscription
-        finally:
-            subscribed = self._subscriptions[process_id]
-            subscribed.discard(subscription)
-            if not subscribed:
-                del self._subscriptions[process_id]
+        return _Subscribed(self._subscriptions, process_id)
+
+
+class _Subscribed:
+    """The block: a class, for a generator of contextlib costs three times as much."""
+
+    __slots__ = ("_process_id", "_subscription", "_subscriptions")
+
+    def __init__(self, subscriptions: dict[str, set[Subscription]], process_id: str) -> None:
+        self._subscriptions = subscriptions
+        self._process_id = process_id
+        self._subscription = Subscription()
+
+    def __enter__(self) -> Subscription:
+        self._subscriptions.setdefault(self._process_id, set()).add(self._subscription)
+        return self._subscription
+
+    def __exit__(self, *_: object) -> None:
+        subscribed = self._subscriptions[self._process_id]
+        subscribed.discard(self._subscription)
+        if not subscribed:
+            del self._subscriptions[self._process_id]

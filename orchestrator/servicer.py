@@ -196,7 +196,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
                     return
                 if self._draining:
                     raise _draining()
-                await _noticed(news, WATCH_LOOK_SECONDS)
+                await news.changed(WATCH_LOOK_SECONDS)
 
     async def CancelOrderProcess(  # noqa: N802 - the contract names it
         self, request: pb.CancelOrderProcessRequest, _context: Context
@@ -266,7 +266,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
             look_seconds = WAIT_LOOK_SECONDS if here else ELSEWHERE_LOOK_SECONDS
             if left is not None:
                 look_seconds = min(left, look_seconds)
-            if await _noticed(rest, look_seconds) or await self._is_at_rest(process_id):
+            if await rest.changed(look_seconds) or await self._is_at_rest(process_id):
                 return
 
     def _known(self, run: Run) -> SagaState | None:
@@ -331,16 +331,6 @@ def _answer_at(context: Context) -> float | None:
         return None
     margin = min(max(MARGIN_SHARE * remaining, MARGIN_SECONDS_MIN), MARGIN_SECONDS_MAX)
     return asyncio.get_running_loop().time() + remaining - margin
-
-
-async def _noticed(subscription: Subscription, seconds: float) -> bool:
-    """Whether there was a notice within that time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await subscription.changed()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _not_found() -> faults.NotFound:

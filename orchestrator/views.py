@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, assert_never, cast
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from chassis.timestamps import to_timestamp
 from oms.common.v1 import money_pb2
 from oms.orchestrator.v1 import order_process_pb2 as pb
 from orchestrator.order_process import delivery_id_of, order_id_of, payment_id_of
+from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
     AttemptBegan,
     AttemptEnded,
@@ -49,6 +52,9 @@ _STEP_STATES: Final[Mapping[ActionStatus, pb.OrderProcessStepState.ValueType]] =
     }
 )
 
+# Asked of the enum itself a name is looked for anew.
+_CODE_NAMES: Final[Mapping[Code, str]] = MappingProxyType({code: code.name for code in Code})
+
 
 def process_message(row: ProcessRow, state: SagaState) -> pb.OrderProcess:
     """A process as a caller sees it.
@@ -68,6 +74,7 @@ def process_message(row: ProcessRow, state: SagaState) -> pb.OrderProcess:
         create_time=to_timestamp(state.create_time_us),
         update_time=to_timestamp(state.update_time_us),
         deadline=to_timestamp(state.deadline_us),
+        end_time=_timestamp_or_none(state.end_time_us),
         revision=state.revision,
     )
     if (failure := state.failure) is not None:
@@ -79,8 +86,6 @@ def process_message(row: ProcessRow, state: SagaState) -> pb.OrderProcess:
                 message=failure.message,
             )
         )
-    if state.end_time_us is not None:
-        message.end_time.CopyFrom(to_timestamp(state.end_time_us))
     if (parking := state.parking) is not None:
         message.parking.CopyFrom(
             pb.OrderProcessParking(
@@ -199,19 +204,21 @@ def event_message(  # noqa: C901 - flat: one case for each kind
 
 
 def _step_message(action: ActionState) -> pb.OrderProcessStep:
-    message = pb.OrderProcessStep(
+    return pb.OrderProcessStep(
         name=action.name,
         state=_STEP_STATES[action.status],
         attempts=action.attempts,
         start_time=to_timestamp(action.start_us),
-        code="" if action.code is None else action.code.name,
+        end_time=_timestamp_or_none(action.end_us),
+        code="" if action.code is None else _CODE_NAMES[action.code],
         reason=action.reason,
         message=action.message,
         undo=action.undo,
     )
-    if action.end_us is not None:
-        message.end_time.CopyFrom(to_timestamp(action.end_us))
-    return message
+
+
+def _timestamp_or_none(time_us: int | None) -> Timestamp | None:
+    return None if time_us is None else to_timestamp(time_us)
 
 
 def _total(state: SagaState) -> money_pb2.Money:

@@ -13,9 +13,7 @@ from oms.delivery.v1 import delivery_pb2, delivery_service_pb2, delivery_service
 from orchestrator.action import Action, ActionCall, ActionReply
 from orchestrator.breaker import Breaker
 from orchestrator.order_process import delivery_id_of, order_id_of
-from orchestrator.participants.order import address_message
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
-from orchestrator.placed_order import Address
 from orchestrator.saga.events import JSON
 
 SERVICE: Final = "oms.delivery.v1.DeliveryService"
@@ -66,12 +64,9 @@ def _create_request(call: ActionCall) -> delivery_service_pb2.CreateDeliveryRequ
     return delivery_service_pb2.CreateDeliveryRequest(
         delivery_id=delivery_id_of(call.process_id),
         order_id=order_id_of(call.process_id),
-        address=address_message(_address(call)),
+        # What a history holds of it is spelt as the message is.
+        address=cast("Any", call.input["delivery_address"]),
     )
-
-
-def _address(call: ActionCall) -> Address:
-    return Address.of(cast("Mapping[str, Any]", call.input["delivery_address"]))
 
 
 def _cancel_request(call: ActionCall) -> delivery_service_pb2.CancelDeliveryRequest:

@@ -5,17 +5,15 @@ asked for. This module must never decide what follows.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final, cast
 
 from grpc import aio
 
-from oms.common.v1 import address_pb2, money_pb2
 from oms.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from orchestrator.action import Action, ActionCall, ActionReply
 from orchestrator.breaker import Breaker
 from orchestrator.order_process import order_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
-from orchestrator.placed_order import Address, PlacedOrder
 from orchestrator.saga.events import JSON
 
 SERVICE: Final = "oms.order.v1.OrderService"
@@ -63,18 +61,6 @@ class OrderParticipant:
         return await self._participant.attempt(
             call, self._stub.CancelOrder, _cancel_request, _read_cancelled
         )
-
-
-def address_message(address: Address) -> address_pb2.Address:
-    """A postal address as participants take it."""
-    return address_pb2.Address(
-        recipient=address.recipient,
-        lines=address.lines,
-        locality=address.locality,
-        region=address.region,
-        postal_code=address.postal_code,
-        country_code=address.country_code,
-    )
 
 
 def _create_request(call: ActionCall) -> order_service_pb2.CreateOrderRequest:

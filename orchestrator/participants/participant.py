@@ -107,7 +107,11 @@ class Participant:
                 message=f"the {self._name} service could not be asked, or its reply not be read",
             )
         if self._breaker is not None:
-            await self._tell(self._breaker, call, reply, lives)
+            if reply.code in _NOBODY:
+                await self._tell(self._breaker, call, reply, lives)
+            elif reply.code is not Code.CANCELLED:
+                # That one says that the call was cut off on this side.
+                self._breaker.answered()
         return reply
 
     async def _ask(
@@ -141,16 +145,13 @@ class Participant:
     async def _tell(
         self, breaker: Breaker, call: ActionCall, reply: ActionReply, lives: int
     ) -> None:
-        if reply.code in _NOBODY:
-            silent = reply.code is Code.DEADLINE_EXCEEDED
-            await breaker.unanswered(
-                since=lives,
-                waited_seconds=call.timeout_seconds if silent else 0.0,
-                seen=" ".join(filter(None, (reply.code.name, reply.reason, reply.message))),
-            )
-        elif reply.code is not Code.CANCELLED:
-            # That one says that the call was cut off on this side.
-            breaker.answered()
+        """Tells of an attempt that nobody answered."""
+        silent = reply.code is Code.DEADLINE_EXCEEDED
+        await breaker.unanswered(
+            since=lives,
+            waited_seconds=call.timeout_seconds if silent else 0.0,
+            seen=" ".join(filter(None, (reply.code.name, reply.reason, reply.message))),
+        )
 
     async def _got_room(self, seconds: float) -> bool:
         """Takes one of the places for calls, if one comes free in time."""

@@ -109,7 +109,8 @@ def evolve(state: SagaState | None, event: Event) -> SagaState:
             return _moved(state, phase, time_us, *_attempt_ended(state, event))
         case _:
             moved = _moved(state, phase, time_us, state.actions, state.results)
-            return replace(moved, **_change(state, event))
+            change = _change(state, event)
+            return replace(moved, **change) if change else moved
 
 
 def _moved(

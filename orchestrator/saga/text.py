@@ -16,6 +16,8 @@ _UNFIT: Final = frozenset({"Cc", "Zl", "Zp", "Cs"})
 
 def bounded(text: str, length_max: int) -> str:
     """The text with a blank for every character that is unfit, cut to that many characters."""
+    if not text:
+        return text
     cut = text[:length_max]
     if cut.isascii() and cut.isprintable():
         return cut

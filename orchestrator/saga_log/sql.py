@@ -238,7 +238,7 @@ def _texts(events: Sequence[Event]) -> tuple[EventText, ...]:
     texts = []
     for event in events:
         kind, body = encode(event)
-        texts.append(EventText(kind=kind, time_us=event.time_us, body=body))
+        texts.append(EventText(kind, event.time_us, body))
     return tuple(texts)
 
 

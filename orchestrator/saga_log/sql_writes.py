@@ -13,7 +13,7 @@ are its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -65,8 +65,7 @@ from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
 
 
-@record
-class EventText:
+class EventText(NamedTuple):
     """An event as it is stored: encoded by the caller, so that what cannot be fails there."""
 
     kind: str
@@ -284,7 +283,7 @@ class LogWriter:
         histories: Iterable[tuple[str, int, Sequence[EventText]]],
     ) -> None:
         rows = [
-            (process_id, sequence, text.kind, text.time_us, text.body)
+            (process_id, sequence, *text)
             for process_id, follows, texts in histories
             for sequence, text in enumerate(texts, start=follows + 1)
         ]
@@ -382,6 +381,6 @@ def _why_missed(connection: Connection, command: AppendCommand) -> int | Excepti
     there = sql_reads.texts_between(
         connection, append.process_id, after=append.follows, until=_revision(append)
     )
-    offered = [(text.kind, text.time_us, text.body) for text in command.texts]
+    offered = [tuple(text) for text in command.texts]
     # Nothing is nowhere: where no events were offered, the history has gone on.
     return _revision(append) if offered and there == offered else Stale(append.process_id)

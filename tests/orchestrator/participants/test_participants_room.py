@@ -1,7 +1,7 @@
 """How many calls may be outstanding at one participant."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import grpc
@@ -71,7 +71,7 @@ async def test_an_attempt_that_waited_for_room_still_has_all_of_its_time() -> No
         _request: order_pb2.Order,
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - as a stub takes it
-        metadata: Sequence[tuple[str, str]] | None = None,
+        metadata: grpc.aio.Metadata | None = None,
     ) -> order_pb2.Order:
         assert metadata is not None
         timeouts.append(timeout)

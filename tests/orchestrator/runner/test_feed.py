@@ -10,12 +10,7 @@ async def woken(feed: Feed, *notices: str) -> bool:
     with feed.subscribe("prc_1") as subscription:
         for process_id in notices:
             feed.notify(process_id)
-        try:
-            async with asyncio.timeout(1.0):
-                await subscription.changed()
-        except TimeoutError:
-            return False
-        return True
+        return await subscription.changed(1.0)
 
 
 def test_who_subscribed_is_woken() -> None:
@@ -32,13 +27,21 @@ def test_several_notices_are_one() -> None:
         with feed.subscribe("prc_1") as subscription:
             feed.notify("prc_1")
             feed.notify("prc_1")
-            await subscription.changed()
-            try:
-                async with asyncio.timeout(1.0):
-                    await subscription.changed()
-            except TimeoutError:
-                return True
-        return False
+            assert await subscription.changed(1.0)
+            return await subscription.changed(1.0)
+
+    assert not play(scenario())
+
+
+def test_a_notice_while_one_waits_ends_the_waiting() -> None:
+    async def scenario() -> bool:
+        feed = Feed()
+        with feed.subscribe("prc_1") as subscription:
+            waiting = asyncio.ensure_future(subscription.changed(1.0))
+            await asyncio.sleep(0.5)
+            feed.notify("prc_1")
+            feed.notify("prc_1")
+            return await waiting
 
     assert play(scenario())
 
@@ -48,10 +51,12 @@ def test_everybody_who_subscribed_is_woken() -> None:
         feed = Feed()
         with feed.subscribe("prc_1") as one, feed.subscribe("prc_1") as two:
             feed.notify("prc_1")
-            await asyncio.gather(one.changed(), two.changed())
+            noticed = await asyncio.gather(*(it.changed(1.0) for it in (one, two)))
+            assert [True, True] == noticed
             with feed.subscribe("prc_2") as three:
                 feed.notify_all()
-                await asyncio.gather(one.changed(), two.changed(), three.changed())
+                noticed = await asyncio.gather(*(it.changed(1.0) for it in (one, two, three)))
+                assert [True, True, True] == noticed
 
     play(scenario())
 

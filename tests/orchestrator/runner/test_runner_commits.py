@@ -111,7 +111,7 @@ def test_whoever_subscribed_is_told_after_the_commit_and_not_before() -> None:
         with stage.feed.subscribe("prc_1") as subscription:
             await stage.accept(node)
             while not stage.row().phase.at_rest:
-                await subscription.changed()
+                await subscription.changed(60.0)
                 seen.append(stage.row().revision)
         await node.drain()
 
