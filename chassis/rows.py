@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 import sqlalchemy as sa
 
 from chassis.entities import Versioned
-from chassis.statements import Row, Statement
+from chassis.statements import Insertion, Row, Statement
 
 __all__ = ["Row", "RowTable", "Statement"]
 
@@ -29,7 +29,7 @@ class _Statements:
         self._dialect = dialect
         self._key = table.c[key]
         columns = table.c.keys()
-        self.insert = Statement(table.insert(), dialect, columns)
+        self.insert = Insertion(table, dialect)
         guarded = (
             table.update()
             .where(self._key == sa.bindparam("at_key"))
@@ -105,7 +105,7 @@ class RowTable(Generic[E]):
     def insert(self, connection: sa.Connection, entities: Sequence[E]) -> None:
         """Adds rows. Raises IntegrityError where one is there already."""
         insert = self._statements(connection).insert
-        insert.run_many(connection, self._in_order(map(self._to_row, entities)))
+        insert.run(connection, self._in_order(map(self._to_row, entities)))
 
     def update(self, connection: sa.Connection, entities: Sequence[E]) -> int:
         """Writes each over version `entity.version - 1`; returns how many rows were hit."""

@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from chassis.database import open_to_look
-from chassis.statements import Row, Statement
+from chassis.statements import Insertion, Row, Statement
 from payment_svc.domain import Declined, Money, Release
 from payment_svc.sandbox.ledger import Balance, Entry, Kind, Misused, Question, balances, enter
 
@@ -45,7 +45,7 @@ class LedgerTable:
 
     def __init__(self, dialect: sa.Dialect) -> None:
         self._dialect = dialect
-        self._insert = Statement(LEDGER_ENTRIES.insert(), dialect, LEDGER_ENTRIES.c.keys())
+        self._insert = Insertion(LEDGER_ENTRIES, dialect)
         self._selects: dict[int, Statement] = {}
 
     def apply(
@@ -68,7 +68,7 @@ class LedgerTable:
             answers.append(entry)
         if new:
             # In the order of the key: who waits for another's row is not waited for by it.
-            self._insert.run_many(connection, sorted(new, key=itemgetter(0, 1)))
+            self._insert.run(connection, sorted(new, key=itemgetter(0, 1)))
         return answers
 
     def _load(

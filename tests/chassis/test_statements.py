@@ -7,8 +7,8 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from chassis.database import Database
-from chassis.statements import Statement
-from tests.chassis.words.word import WORDS, open_at, stored
+from chassis.statements import Insertion, Statement
+from tests.chassis.words.word import WORDS, Word, open_at, stored
 
 COLUMNS = WORDS.c.keys()
 BY_ID = sa.select(WORDS).where(WORDS.c.word_id == sa.bindparam("id")).limit(3)
@@ -32,6 +32,37 @@ async def test_rows_that_were_run_are_found_and_counted(database: Database) -> N
         assert 2 == insert.run_many(connection, [("a", 1, "one", 0), ("b", 1, "two", 0)])
         assert [("b", 1, "two", 0)] == list(select.select(connection, (None, "b")))
         assert [] == list(select.select(connection, (None, "c")))
+
+
+async def test_rows_that_were_added_together_are_read_back_equal(database: Database) -> None:
+    texts = [
+        "",
+        "null",
+        'a "quoted" \\ one',
+        "\x01\x1f\u2028\n",
+        "\U0001f4e6 \u00e9",
+        "[1, 2]",
+        "1e3",
+    ]
+    numbers = [0, 1, -1, 2**63 - 1, -(2**63), 2**53 + 1, 10]
+    rows = [
+        (f"w{place}", 1, text, uses)
+        for place, (text, uses) in enumerate(zip(texts, numbers, strict=True))
+    ]
+    with database.engine.begin() as connection:
+        assert len(rows) == Insertion(WORDS, connection.dialect).run(connection, rows)
+    expected = {it[0]: Word(word_id=it[0], version=1, text=it[2], uses=it[3]) for it in rows}
+    assert expected == stored(database.engine)
+
+
+async def test_rows_of_which_one_is_there_are_none_of_them_added(database: Database) -> None:
+    # Rolled back: on a server there is nothing to commit after an error.
+    with database.engine.connect() as connection:
+        insertion = Insertion(WORDS, connection.dialect)
+        with pytest.raises(sa.exc.IntegrityError) as raised:
+            insertion.run(connection, [("a", 1, "one", 0), ("a", 1, "secret", 0)])
+        assert "secret" not in str(raised.value)
+    assert {} == stored(database.engine)
 
 
 async def test_what_runs_outside_of_a_transaction_begins_one(database: Database) -> None:
