@@ -78,12 +78,16 @@ class Insertion:
     row the driver would put each into a message of its own, which costs more than all the rest.
     """
 
-    def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
-        self._row_by_row = Statement(table.insert(), dialect, table.c.keys())
+    def __init__(
+        self, table: sa.Table, dialect: sa.Dialect, *, clause: sa.Insert | None = None
+    ) -> None:
+        """`clause` is an INSERT into the table that says more, such as what to do in a conflict."""
+        clause = table.insert() if clause is None else clause
+        self._row_by_row = Statement(clause, dialect, table.c.keys())
         self._at_once = ""
         if dialect.name == "postgresql":
             assert all(isinstance(it.type, _SPELT_EXACTLY) for it in table.c), table.name
-            self._at_once = _insert_all(table).compile(dialect=dialect).string
+            self._at_once = _of_all(table, clause).compile(dialect=dialect).string
 
     def run(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """Adds `rows`, each the values of the table's columns in their order; how many it were.
@@ -99,15 +103,15 @@ class Insertion:
             return int(cursor.rowcount)
 
 
-def _insert_all(table: sa.Table) -> sa.Insert:
-    """Adds what is in the parameter `rows`."""
+def _of_all(table: sa.Table, clause: sa.Insert) -> sa.Insert:
+    """The INSERT of what is in the parameter `rows`."""
     sent = sa.func.json_array_elements(sa.cast(sa.bindparam(_ROWS), sa.JSON))
     row = sent.table_valued("value").render_derived(name="sent").c.value
     values = [
         sa.cast(row.op("->>")(sa.literal_column(str(place))), it.type)
         for place, it in enumerate(table.c)
     ]
-    return table.insert().from_select(table.c.keys(), sa.select(*values))
+    return clause.from_select(table.c.keys(), sa.select(*values))
 
 
 def primary_message(error: BaseException) -> str:
