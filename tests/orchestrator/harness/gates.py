@@ -1,5 +1,6 @@
 """A gate that somebody opens and shuts by hand."""
 
+import asyncio
 from collections.abc import Callable
 
 
@@ -21,11 +22,13 @@ class HandGate:
     def __init__(self, *, shut: bool = True) -> None:
         self.shut = shut
         self.asked_for = 0
+        self.asked = asyncio.Event()
         self.turns: list[HandTurn] = []
         """Those that were not given back."""
 
     def queue(self, ring: Callable[[], None]) -> HandTurn:
         self.asked_for += 1
+        self.asked.set()
         turn = HandTurn(self, ring)
         turn.granted = not self.shut
         self.turns.append(turn)

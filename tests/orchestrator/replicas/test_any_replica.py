@@ -8,6 +8,8 @@ import pytest
 
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
+from orchestrator import assembly
+from orchestrator.assembly import Pace
 from orchestrator.saga.definition import Policy
 from orchestrator.saga.retry import RetryPolicy
 from tests.orchestrator.edge.harness.office import PATIENCE_SECONDS, Office
@@ -19,6 +21,7 @@ from tests.orchestrator.edge.harness.scripted import (
     create_payment,
     fails,
 )
+from tests.orchestrator.harness.gates import HandGate
 from tests.orchestrator.replicas.conftest import MakeOffice
 
 COMPLETED = process_pb.ORDER_PROCESS_STATE_COMPLETED
@@ -101,6 +104,24 @@ async def test_a_cancel_at_another_replica_ends_a_long_wait(
         ended = await other.reaches(process.process_id, CANCELLED)
         assert "CANCEL_REQUESTED" == ended.failure.reason
     assert ["CreateOrder", "CreatePayment", "CancelPayment", "CancelOrder"] == participants.calls
+
+
+async def test_a_cancel_at_another_replica_ends_a_hold(
+    make: MakeOffice, participants: ScriptedParticipants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is held stays where his turn comes; so that replica asks the log what others did."""
+    monkeypatch.setattr(assembly, "SHARING", Pace(resident_wait_seconds=0.05, look_seconds=0.25))
+    gate = HandGate()
+    async with make(gates={"process_payment": gate}) as one, make() as other:
+        process = await one.accept("r")
+        await gate.asked.wait()
+        await other.cancel(process.process_id)
+        ended = await other.reaches(process.process_id, CANCELLED)
+        assert "CANCEL_REQUESTED" == ended.failure.reason
+        stored = await one.log.load(process.process_id)
+        assert stored is not None
+        assert 1 == stored.row.epoch
+    assert ["CreateOrder", "CancelOrder"] == participants.calls
 
 
 async def parked(office: Office, participants: ScriptedParticipants) -> process_pb.OrderProcess:

@@ -27,11 +27,13 @@ from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.order.v1.order_pb2 import OrderItem
 from orchestrator.assembly import Orchestrator, Sharing
+from orchestrator.gate import Gate
 from orchestrator.order_process import ORDER_PROCESSES
 from orchestrator.participants.books import open_books
 from orchestrator.participants.delivery import DeliveryParticipant
 from orchestrator.participants.order import OrderParticipant
 from orchestrator.participants.payment import PaymentParticipant
+from orchestrator.runner import NO_GATES
 from orchestrator.saga.definition import Policy, Versions
 from orchestrator.saga.retry import RetryPolicy
 from orchestrator.saga_log.sql import SqlSagaLog, is_shared
@@ -66,6 +68,7 @@ class Office:
         lease_seconds: float = 600.0,
         open_log: Callable[[str], Awaitable[SqlSagaLog]] | None = None,
         versions: Versions = ORDER_PROCESSES,
+        gates: Mapping[str, Gate] = NO_GATES,
     ) -> None:
         self.url = url or f"sqlite:///{folder}/orchestrator.db"
         self._lease_seconds = lease_seconds
@@ -77,6 +80,7 @@ class Office:
         self._in_flight_max = in_flight_max
         self._open_log = open_log or partial(SqlSagaLog.open, newest=versions.newest)
         self._versions = versions
+        self._gates = gates
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -114,6 +118,7 @@ class Office:
                 else None
             ),
             versions=self._versions,
+            gates=self._gates,
         )
         self.server = Server(
             listen="127.0.0.1:0",
