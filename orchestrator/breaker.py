@@ -206,8 +206,7 @@ class Breaker:
         if self._incident is not None:
             self._incident.held += 1
         if self._pacing is None:
-            # Whoever happens to come first is not what its log lines are about.
-            self._pacing = asyncio.create_task(self._pace(), context=contextvars.Context())
+            self._pacing = asyncio.create_task(self._pace())
         return turn
 
     def given_back(self, turn: _Turn) -> None:

@@ -230,7 +230,7 @@ class Run:
                     intent = command.event(ahead.time_us)
                     events, state = (*events, intent), evolve(state, intent)
             case Wait(until_us=until_us):
-                self._end_turn()
+                assert self._turn is None, "whoever pauses has just ended an attempt"
                 due_time_us = until_us
                 release = self._leaving or until_us - ahead.time_us > means.resident_wait_us
             case Rest():

@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import pytest
+import structlog
 
 from orchestrator.breaker import (
     TRIAL_PAUSE_SECONDS_MAX,
@@ -14,91 +14,9 @@ from orchestrator.breaker import (
     State,
 )
 from orchestrator.ramp import Ramp
+from tests.orchestrator.breaker.harness.target import Target
 from tests.orchestrator.harness.lines import captured_lines
-from tests.orchestrator.harness.virtual_time import VirtualClock, play
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Target:
-    """A target that is up or down, and the breaker before it."""
-
-    up: bool = True
-    asked: int = 0
-    ramp: Ramp = field(default_factory=Ramp)
-    window_max: int = 1_000
-    clock: VirtualClock = field(default_factory=VirtualClock)
-    breaker: Breaker = field(init=False)
-    arrivals: list[float] = field(default_factory=list)
-    """When attempts that had a turn began, in seconds."""
-    out: int = 0
-    out_most: int = 0
-
-    def __post_init__(self) -> None:
-        self.breaker = Breaker(
-            "shop",
-            clock=self.clock,
-            is_there=self._is_there,
-            window_max=self.window_max,
-            ramp=self.ramp,
-        )
-
-    async def _is_there(self) -> bool:
-        self.asked += 1
-        return self.up
-
-    async def unanswered(self, *, since: int | None = None, waited_seconds: float = 0.0) -> None:
-        await self.breaker.unanswered(
-            since=self.breaker.lives if since is None else since,
-            waited_seconds=waited_seconds,
-            seen="UNAVAILABLE",
-        )
-
-    async def goes_down(self) -> None:
-        self.up = False
-        for _ in range(UNANSWERED_MIN):
-            await self.unanswered()
-            await self.clock.sleep(0.2)
-        assert State.OPEN is self.breaker.state
-
-    async def attempt(self, *, takes_seconds: float = 0.01) -> None:
-        """One that asks for its turn, as a run does."""
-        rung = asyncio.Event()
-        turn = self.breaker.queue(rung.set)
-        try:
-            if not turn.granted:
-                await rung.wait()
-            assert turn.granted
-            await self._arrive(takes_seconds)
-        finally:
-            turn.give_back()
-
-    async def _arrive(self, takes_seconds: float) -> None:
-        self.arrivals.append(asyncio.get_running_loop().time())
-        self.out += 1
-        self.out_most = max(self.out_most, self.out)
-        since = self.breaker.lives
-        await self.clock.sleep(takes_seconds)
-        self.out -= 1
-        if self.up:
-            self.breaker.answered()
-        else:
-            await self.unanswered(since=since)
-
-    async def attempt_until_answered(self) -> None:
-        answered = False
-        while not answered:
-            await self.attempt()
-            answered = self.up
-
-    def per_second(self, *, since: float) -> list[int]:
-        counts: list[int] = []
-        for it in self.arrivals:
-            second = int(it - since)
-            counts += [0] * (second + 1 - len(counts))
-            if second >= 0:
-                counts[second] += 1
-        return counts
-
+from tests.orchestrator.harness.virtual_time import play
 
 # What is told of attempts one after the other: "+" answered, "-" found nobody; "~" was under way
 # when the last answer came, and found nobody; "." is a fifth of a second.
@@ -154,6 +72,34 @@ def test_a_target_that_gives_a_sign_of_life_is_slow_and_not_down() -> None:
     assert 0 < target.asked <= 100 / UNANSWERED_MIN
 
 
+def test_of_what_began_before_the_last_answer_nothing_is_asked() -> None:
+    target = Target(up=False)
+
+    async def scenario() -> None:
+        target.breaker.answered()
+        for _ in range(100):
+            await target.unanswered(since=0)
+            await target.clock.sleep(0.1)
+
+    play(scenario())
+    assert 0 == target.asked
+
+
+def test_one_asks_for_all_and_whoever_is_answered_meanwhile_knows_better() -> None:
+    target = Target(up=False, asking_takes_seconds=0.5)
+
+    async def scenario() -> None:
+        async with asyncio.TaskGroup() as attempts:
+            for _ in range(50):
+                attempts.create_task(target.unanswered(waited_seconds=2.0))
+            await target.clock.sleep(0.1)
+            target.breaker.answered()
+        assert State.CLOSED is target.breaker.state
+
+    play(scenario())
+    assert 1 == target.asked
+
+
 def test_attempts_that_waited_long_for_an_answer_count_from_when_they_began() -> None:
     target = Target(up=False)
 
@@ -184,17 +130,33 @@ def test_while_a_target_is_down_one_at_a_time_tries_with_pauses() -> None:
     assert TRIAL_PAUSE_SECONDS_MAX <= pauses[-1] <= TRIAL_PAUSE_SECONDS_MAX + 0.1
 
 
+def test_whoever_is_answered_while_it_is_down_begins_the_ramp_at_once() -> None:
+    target = Target()
+
+    async def scenario() -> None:
+        await target.goes_down()
+        # So that the next trial is a second away.
+        tries = [asyncio.create_task(target.attempt_until_answered()) for _ in range(5)]
+        await target.clock.sleep(5.0)
+        target.up = True
+        target.breaker.answered()
+        await target.clock.sleep(0.1)
+        assert all(it.done() for it in tries)
+
+    play(scenario())
+
+
 async def outage(target: Target, held: int) -> float:
     """Everybody comes while it is down, then it is up again. When it was found to be."""
     await target.goes_down()
     tasks = [asyncio.create_task(target.attempt_until_answered()) for _ in range(held)]
     await target.clock.sleep(30.0)
-    down = len(target.arrivals)
+    target.trials = len(target.arrivals)
     target.up = True
     await asyncio.gather(*tasks)
     # Whoever found it up again was first.
-    since = target.arrivals[down]
-    target.arrivals = target.arrivals[down:]
+    since = target.arrivals[target.trials]
+    target.arrivals = target.arrivals[target.trials :]
     return since
 
 
@@ -219,6 +181,22 @@ def test_all_come_back_along_a_ramp() -> None:
     is_a_ramp(counts)
     assert 3_000 == sum(counts)
     assert len(counts) <= 6
+
+
+def test_the_second_outage_is_like_the_first() -> None:
+    target = Target()
+
+    async def scenario() -> list[tuple[int, int]]:
+        seen = []
+        for _ in range(2):
+            before = len(target.arrivals)
+            since = await outage(target, held=500)
+            seen.append((target.trials - before, target.per_second(since=since)[0]))
+        return seen
+
+    (trials, in_the_first_second), second = play(scenario())
+    assert (trials, in_the_first_second) == pytest.approx(second, abs=1)
+    assert trials > 30
 
 
 def test_no_more_are_out_than_the_window_lets() -> None:
@@ -365,10 +343,12 @@ def test_after_the_ramp_it_is_closed_even_if_many_are_still_held() -> None:
 
 def test_an_outage_is_one_incident_with_two_lines() -> None:
     target = Target()
-    with captured_lines() as lines:
+    # Whoever's attempt was the last straw, it is not what the lines are about.
+    with structlog.contextvars.bound_contextvars(process_id="prc_1"), captured_lines() as lines:
         seconds_of_a_return(target, held=200)
     [down] = lines.of("participant_down")
     [back] = lines.of("participant_back")
+    assert "process_id" not in down | back
     assert ("error", "shop", "UNAVAILABLE", 5, 0) == (
         down["log_level"],
         down["participant"],
