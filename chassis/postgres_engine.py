@@ -38,6 +38,10 @@ SILENT_SECONDS: Final = 5.0
 what it locked for no longer than that."""
 POOL_SECONDS: Final = 2.0
 
+# Who writes touches rows by their keys, and a plan that walks a table is never right for it. But a
+# plan made while the table was all but empty would walk it, and be kept for as long as nobody tells
+# the server how large it has grown.
+_BY_KEY: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 # Noticing a server that is gone without a word takes about ten seconds.
 _CONNECTION: Final[Mapping[str, str]] = {
     "connect_timeout": "5",
@@ -87,7 +91,7 @@ def open_engines(
         connections=WRITERS,
         session=(
             f"{shared}; SET statement_timeout = {_ms(WRITE_SECONDS)}; "
-            "SET default_transaction_isolation = 'read committed'"
+            f"SET default_transaction_isolation = 'read committed'; {_BY_KEY}"
         ),
     )
     reading = _engine(
@@ -109,6 +113,9 @@ def prepare(connection: sqlalchemy.Connection, url: URL, name: str) -> None:
     # Between two of its statements much is imported and compared: on a machine that is busy it may
     # take long, and nobody waits for its locks but others that start.
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    # A migration, however, may have to walk a table.
+    for way in ("seqscan", "hashjoin", "mergejoin"):
+        connection.exec_driver_sql(f"SET LOCAL enable_{way} = on")
     if (schema := schema_of(url, name)) is None:
         return
     # Who may not create one may use one that is there.

@@ -10,7 +10,7 @@ them through it anew costs more than the database takes, which is why the hot pa
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -38,12 +38,16 @@ class Statement:
         assert isinstance(compiled, SQLCompiler)
         self.text = compiled.string
         self._names = tuple(compiled.positiontup or compiled.params)
-        assert len(self._names) > 1, "itemgetter of one place would not make a tuple"
+        assert self._names, "a statement is bound by something"
         # What the compiler itself binds, such as an offset of zero, follows the caller's values.
         own = [name for name in self._names if name not in places]
         self._constants = tuple(compiled.params[name] for name in own)
         every = [*places, *own]
-        self._pick = itemgetter(*(every.index(name) for name in self._names))
+        picked = [every.index(name) for name in self._names]
+        # Of one place alone itemgetter would make no tuple.
+        self._pick: Callable[[Row], Row] = (
+            itemgetter(*picked) if len(picked) > 1 else lambda row: (row[picked[0]],)
+        )
         self._positional = compiled.positional
         self._as_given = self._positional and self._names == tuple(places)
 

@@ -13,29 +13,31 @@ are its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
+    Insert,
+    Text,
     and_,
     bindparam,
     case,
     delete,
     func,
-    insert,
     literal_column,
     not_,
-    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
 
 from chassis.group_commit import Missed
-from chassis.statements import Row, Statement, run
+from chassis.statements import Insertion, Row
 from orchestrator.saga.record import record
 from orchestrator.saga_log import sql_reads
+from orchestrator.saga_log.guarded_update import GuardedUpdate
 from orchestrator.saga_log.protocol import (
     FIRST_EPOCH,
     Append,
@@ -122,17 +124,18 @@ _IS_RUN_ON: tuple[ColumnElement[bool], ...] = (
 index has to be told of the step, and its old entries heap up in none."""
 
 
-_APPEND_PLACES = (
-    "process_id_is",
-    "revision_is",
-    "epoch_is",
-    "to_phase",
-    "to_revision",
-    "disown",
-    "to_due_time_us",
-    "to_update_time_us",
-    "to_end_time_us",
-)
+_APPEND_PLACES: Mapping[str, TypeEngine[Any]] = {
+    "process_id_is": Text(),
+    "revision_is": BigInteger(),
+    "epoch_is": BigInteger(),
+    "to_phase": Text(),
+    "to_revision": BigInteger(),
+    "disown": BigInteger(),
+    "to_due_time_us": BigInteger(),
+    "to_update_time_us": BigInteger(),
+    "to_end_time_us": BigInteger(),
+}
+"""What an append is bound by, in the order of `_append_values`."""
 _TAKE_BACK = delete(PROCESSES).where(PROCESSES.c.process_id == bindparam("process_id_is"))
 
 
@@ -148,24 +151,25 @@ class LogWriter:
         leave_guards: Sequence[ColumnElement[bool]] = LEAVE_GUARDS,
     ) -> None:
         """`work` finds what nobody runs; without it, all that others own is that."""
-        self._insert_process = Statement(_insert_if_new(dialect), dialect, PROCESSES.c.keys())
-        self._insert_event = Statement(insert(EVENTS), dialect, EVENTS.c.keys())
-        self._append = Statement(
-            update(PROCESSES)
-            .where(*append_guards)
-            .values(
-                phase=bindparam("to_phase"),
-                revision=bindparam("to_revision"),
-                owner=case((_DISOWNED, None), else_=PROCESSES.c.owner),
-                due_time_us=case(
+        # Where another transaction is about to write the key, it is waited for.
+        self._insert_process = Insertion(PROCESSES, dialect, clause=_insert_if_new(dialect))
+        self._insert_event = Insertion(EVENTS, dialect)
+        self._append = GuardedUpdate(
+            PROCESSES,
+            guards=append_guards,
+            changes={
+                "phase": bindparam("to_phase"),
+                "revision": bindparam("to_revision"),
+                "owner": case((_DISOWNED, None), else_=PROCESSES.c.owner),
+                "due_time_us": case(
                     (and_(*_IS_RUN_ON), PROCESSES.c.due_time_us),
                     else_=bindparam("to_due_time_us"),
                 ),
-                update_time_us=bindparam("to_update_time_us"),
-                end_time_us=bindparam("to_end_time_us"),
-            ),
-            dialect,
-            _APPEND_PLACES,
+                "update_time_us": bindparam("to_update_time_us"),
+                "end_time_us": bindparam("to_end_time_us"),
+            },
+            places=_APPEND_PLACES,
+            dialect=dialect,
         )
         self._claims = ClaimWriter(dialect, work or Work(shared=False))
         self._retirement = RetirementWriter(dialect, leave_guards=leave_guards)
@@ -208,7 +212,7 @@ class LogWriter:
         first = {it.new.business_key: it for it in reversed(list(commands.values()))}
         fresh = sorted(first.values(), key=lambda it: it.new.business_key)
         rows = {it.new.business_key: _first_row(it.new) for it in fresh}
-        inserted = self._insert_process.run_many(connection, map(_process_values, fresh))
+        inserted = self._insert_process.run(connection, [_process_values(it) for it in fresh])
         if inserted != len(fresh):
             # Some were there before: another's, or this very one, whose answer was lost.
             rows = sql_reads.rows_by_key(connection, list(rows))
@@ -255,27 +259,16 @@ class LogWriter:
     def _append_all(
         self, connection: Connection, commands: Mapping[int, AppendCommand]
     ) -> Mapping[int, int | Exception]:
-        """All at once; where one of them misses, all of them one by one, to see which."""
-        if len(commands) > 1:
-            in_order = sorted(commands.values(), key=lambda command: command.append.process_id)
-            run(connection, "SAVEPOINT append")
-            hit = self._append.run_many(connection, [_append_values(it.append) for it in in_order])
-            if hit == len(commands):
-                run(connection, "RELEASE SAVEPOINT append")
-                self._insert_events(connection, map(_appended, in_order))
-                return {index: _revision(command.append) for index, command in commands.items()}
-            run(connection, "ROLLBACK TO SAVEPOINT append")
-            run(connection, "RELEASE SAVEPOINT append")
-        # In the order of the ids, as all at once: so replicas never wait in a circle.
-        one_by_one = sorted(commands.items(), key=lambda it: it[1].append.process_id)
-        return {index: self._append_one(connection, command) for index, command in one_by_one}
-
-    def _append_one(self, connection: Connection, command: AppendCommand) -> int | Exception:
-        append = command.append
-        if self._append.run_many(connection, [_append_values(append)]) == 0:
-            return _why_missed(connection, command)
-        self._insert_events(connection, [_appended(command)])
-        return _revision(append)
+        # In the order of the ids, everywhere: so replicas never wait in a circle.
+        in_order = sorted(commands.items(), key=lambda it: it[1].append.process_id)
+        rows = [_append_values(command.append) for _, command in in_order]
+        hits = self._append.run(connection, rows)
+        done = list(zip(in_order, hits, strict=True))
+        self._insert_events(connection, (_appended(it) for (_, it), is_hit in done if is_hit))
+        return {
+            index: _revision(it.append) if is_hit else _why_missed(connection, it)
+            for (index, it), is_hit in done
+        }
 
     def _insert_events(
         self,
@@ -288,7 +281,7 @@ class LogWriter:
             for sequence, text in enumerate(texts, start=follows + 1)
         ]
         if rows:
-            self._insert_event.run_many(connection, rows)
+            self._insert_event.run(connection, rows)
 
 
 def _of_kind(kind: type[C], commands: Sequence[LogCommand]) -> dict[int, C]:
@@ -296,11 +289,8 @@ def _of_kind(kind: type[C], commands: Sequence[LogCommand]) -> dict[int, C]:
     return {index: it for index, it in enumerate(commands) if isinstance(it, kind)}
 
 
-def _insert_if_new(dialect: Dialect) -> ClauseElement:
-    """A row of processes, unless its key is there: then nothing, and nobody's batch fails for it.
-
-    Where another transaction is about to write that key, it is waited for.
-    """
+def _insert_if_new(dialect: Dialect) -> Insert:
+    """A row of processes, unless its key is there: then nothing, and nobody's batch fails for it."""
     # Both spell it alike, and SQLAlchemy has no word for it that is neither's.
     own = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     return own(PROCESSES).on_conflict_do_nothing(index_elements=[PROCESSES.c.business_key])
@@ -346,7 +336,7 @@ def _process_values(command: CreateCommand) -> Row:
 
 
 def _append_values(append: Append) -> Row:
-    """In the order of _APPEND_PLACES."""
+    """As _APPEND_PLACES has them."""
     at_rest = append.phase.at_rest
     assert at_rest == (append.due_time_us is None), "what is not at rest is due some time"
     return (

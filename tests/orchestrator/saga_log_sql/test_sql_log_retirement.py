@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -147,7 +147,7 @@ class Overtaken:
         self._real = real
         self._engine = engine
 
-    def run_many(self, connection: sa.Connection, rows: Iterable[Sequence[Any]]) -> int:
+    def run(self, connection: sa.Connection, rows: Sequence[Sequence[Any]]) -> int:
         with self._engine.begin() as theirs:
             theirs.execute(
                 RETIRED.insert().values(
@@ -165,7 +165,7 @@ class Overtaken:
                     purge_due_us=T0,
                 )
             )
-        hit: int = self._real.run_many(connection, rows)
+        hit: int = self._real.run(connection, rows)
         return hit
 
 

@@ -1,0 +1,94 @@
+"""An UPDATE of many rows, each guarded by what it was decided on, that tells which it hit.
+
+Invariant: a row is written only where its guards hold, in the statement itself; of two in a batch
+that are about the same row and the same guards, one hits. Nothing of a batch is written by those
+that missed. Must never: leave a savepoint behind.
+
+A server is sent the whole batch as one value, and says which it hit. SQLite is in this process: one
+after the other is quickest there. It only counts: where somebody missed, all of it is taken back,
+and each is run alone.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.sql import visitors
+
+from chassis.statements import Row, Statement, run
+
+E = TypeVar("E", bound=sa.ColumnElement[Any])
+
+_AT: Final = "at"
+_ROWS: Final = "rows"
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class GuardedUpdate:
+    """Updates rows of a table."""
+
+    def __init__(
+        self,
+        table: sa.Table,
+        *,
+        guards: Sequence[sa.ColumnElement[bool]],
+        changes: Mapping[str, sa.ColumnElement[Any]],
+        places: Mapping[str, sa.types.TypeEngine[Any]],
+        dialect: sa.Dialect,
+    ) -> None:
+        """`guards` and `changes` name parameters; `places` has their types and their order."""
+        update = table.update().where(*guards).values(dict(changes))
+        self._one_by_one = Statement(update, dialect, list(places))
+        self._at_once: Statement | None = None
+        if dialect.name == "postgresql":
+            sent = _sent(places)
+            at_once = (
+                table.update()
+                .where(*(_bound_to(sent, it) for it in guards))
+                .values({name: _bound_to(sent, it) for name, it in changes.items()})
+                .returning(sent.c[_AT])
+            )
+            self._at_once = Statement(at_once, dialect, [_ROWS])
+
+    def run(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
+        """Runs it for each of `rows`, values as `places` has them; for each, whether it hit."""
+        if self._at_once is not None:
+            text = _to_json([(at, *row) for at, row in enumerate(rows)])
+            found = {at for (at,) in self._at_once.select(connection, (text,))}
+            return [at in found for at in range(len(rows))]
+        if len(rows) == 1:
+            return [self._one_by_one.run_many(connection, rows) == 1]
+        run(connection, "SAVEPOINT guarded")
+        hit = self._one_by_one.run_many(connection, rows)
+        if hit != len(rows):
+            run(connection, "ROLLBACK TO SAVEPOINT guarded")
+        run(connection, "RELEASE SAVEPOINT guarded")
+        if hit == len(rows):
+            return [True] * len(rows)
+        return [self._one_by_one.run_many(connection, [row]) == 1 for row in rows]
+
+
+def _sent(places: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Subquery:
+    """The rows in the parameter `rows`, a list of lists in JSON, each with its place in front."""
+    elements = sa.func.json_array_elements(sa.cast(sa.bindparam(_ROWS), sa.JSON))
+    row = elements.table_valued("value").render_derived(name="elements").c.value
+    columns = {_AT: sa.BigInteger(), **places}
+    return sa.select(
+        *(
+            sa.cast(row.op("->>")(sa.literal_column(str(place))), kind).label(name)
+            for place, (name, kind) in enumerate(columns.items())
+        )
+    ).subquery("sent")
+
+
+def _bound_to(sent: sa.Subquery, clause: E) -> E:
+    """The clause with columns of what was sent in the place of parameters."""
+
+    def column(element: object, **_: object) -> sa.ColumnElement[Any] | None:
+        if isinstance(element, sa.BindParameter) and element.key in sent.c:
+            return sent.c[element.key]
+        return None
+
+    bound: E = visitors.replacement_traverse(clause, {}, column)
+    return bound
