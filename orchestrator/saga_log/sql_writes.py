@@ -151,7 +151,6 @@ class LogWriter:
         leave_guards: Sequence[ColumnElement[bool]] = LEAVE_GUARDS,
     ) -> None:
         """`work` finds what nobody runs; without it, all that others own is that."""
-        # Where another transaction is about to write the key, it is waited for.
         self._insert_process = Insertion(PROCESSES, dialect, clause=_insert_if_new(dialect))
         self._insert_event = Insertion(EVENTS, dialect)
         self._append = GuardedUpdate(
@@ -290,7 +289,10 @@ def _of_kind(kind: type[C], commands: Sequence[LogCommand]) -> dict[int, C]:
 
 
 def _insert_if_new(dialect: Dialect) -> Insert:
-    """A row of processes, unless its key is there: then nothing, and nobody's batch fails for it."""
+    """A row of processes, unless its key is there: then nothing, and nobody's batch fails for it.
+
+    Where another transaction is about to write that key, it is waited for.
+    """
     # Both spell it alike, and SQLAlchemy has no word for it that is neither's.
     own = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     return own(PROCESSES).on_conflict_do_nothing(index_elements=[PROCESSES.c.business_key])
