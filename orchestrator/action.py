@@ -25,6 +25,8 @@ RESULT_LENGTH_MAX: Final = 16_384
 
 OVERTIME_SECONDS: Final = 1.0
 
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+
 _log = structlog.get_logger(__name__)
 
 
@@ -171,4 +173,13 @@ def _keepable(reply: ActionReply) -> ActionReply:
         return ActionReply(code=Code.INTERNAL, reason="RESULT_NOT_JSON")
     if len(text) > RESULT_LENGTH_MAX:
         return ActionReply(code=Code.INTERNAL, reason="RESULT_TOO_LONG")
-    return ActionReply(code=Code.OK, result=json.loads(text))
+    # Nearly always it is just what would be read from that text.
+    result = reply.result if _is_plain(reply.result) else json.loads(text)
+    return ActionReply(code=Code.OK, result=result)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is made of nothing but what JSON is read as."""
+    if type(value) is dict:
+        return all(type(key) is str and _is_plain(it) for key, it in value.items())
+    return type(value) in _PLAIN

@@ -29,7 +29,6 @@ from orchestrator.interventions import Interventions
 from orchestrator.order_process import ORDER_PROCESSES
 from orchestrator.overheard import Overheard, Revisions
 from orchestrator.recovery import LOOK_SECONDS, Recovery
-from orchestrator.resting import RestingLog
 from orchestrator.retention import Purger, Retention, Terms
 from orchestrator.runner import NO_GATES, RESIDENT_WAIT_SECONDS, Runner
 from orchestrator.saga.definition import Policy, Versions
@@ -136,7 +135,6 @@ class Orchestrator:
         self._audits = Audits(audit, clock)
         versions = versions.patient(policy)
         owner = ids.draw(OWNER_PREFIX)
-        log = RestingLog(log, rests)
         self.runner: Final = Runner(
             definitions=versions.by_key,
             actions=actions,
@@ -145,6 +143,7 @@ class Orchestrator:
             random=random,
             owner=owner,
             feed=feed,
+            rests=rests,
             resident_wait_seconds=pace.resident_wait_seconds,
             gates=gates,
         )

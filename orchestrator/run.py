@@ -54,6 +54,9 @@ class Means:
     random: Callable[[], float]
     owner: str
     feed: Feed
+    """Notices of all that happens to a process."""
+    rests: Feed
+    """Notices of its coming to rest: who only waits for that need not be woken by the others."""
     resident_wait_us: int
     """Who waits for longer gives the process back."""
 
@@ -201,6 +204,9 @@ class Run:
             raise Fenced(self.process_id)
         assert not stored.unreadable, stored.unreadable
         self._state = replay(stored.events, self._state)
+        if self._state.phase.at_rest:
+            # An append that was not answered was there.
+            self._means.rests.notify(self.process_id)
         if outcome is None:
             return None
         action = self._state.action(outcome.action)
@@ -253,6 +259,8 @@ class Run:
             assert revision == state.revision, "the log counts as the fold does"
             self._state = state
             means.feed.notify(self.process_id)
+            if state.phase.at_rest:
+                means.rests.notify(self.process_id)
             chronicle.tell(state, events)
         return Rest() if release else command
 

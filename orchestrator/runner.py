@@ -55,6 +55,7 @@ class Runner:
         random: Callable[[], float],
         owner: str,
         feed: Feed,
+        rests: Feed | None = None,
         resident_wait_seconds: float = RESIDENT_WAIT_SECONDS,
         gates: Mapping[str, Gate] = NO_GATES,
     ) -> None:
@@ -74,6 +75,7 @@ class Runner:
             random=random,
             owner=owner,
             feed=feed,
+            rests=rests or Feed(),
             resident_wait_us=microseconds(resident_wait_seconds),
         )
         self._runs: dict[str, Run] = {}

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from grpc import aio
 
 from oms.delivery.v1 import delivery_pb2, delivery_service_pb2, delivery_service_pb2_grpc
-from orchestrator.action import Action, ActionCall, ActionReply
+from orchestrator.action import Action, ActionCall
 from orchestrator.breaker import Breaker
 from orchestrator.order_process import delivery_id_of, order_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
@@ -42,22 +42,13 @@ class DeliveryParticipant:
 
     def actions(self) -> Mapping[str, Action]:
         """What the order process calls by these names."""
+        make = self._participant.action
         return {
-            "process_delivery": self.process_delivery,
-            "cancel_delivery": self.cancel_delivery,
+            # Has a courier assigned. Gives back which.
+            "process_delivery": make(self._stub.CreateDelivery, _create_request, _read_assigned),
+            # Frees the courier, or sees to it that none is ever assigned.
+            "cancel_delivery": make(self._stub.CancelDelivery, _cancel_request, _read_cancelled),
         }
-
-    async def process_delivery(self, call: ActionCall) -> ActionReply:
-        """Has a courier assigned. Gives back which."""
-        return await self._participant.attempt(
-            call, self._stub.CreateDelivery, _create_request, _read_assigned
-        )
-
-    async def cancel_delivery(self, call: ActionCall) -> ActionReply:
-        """Frees the courier, or sees to it that none is ever assigned."""
-        return await self._participant.attempt(
-            call, self._stub.CancelDelivery, _cancel_request, _read_cancelled
-        )
 
 
 def _create_request(call: ActionCall) -> delivery_service_pb2.CreateDeliveryRequest:

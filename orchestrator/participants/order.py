@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from grpc import aio
 
 from oms.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
-from orchestrator.action import Action, ActionCall, ActionReply
+from orchestrator.action import Action, ActionCall
 from orchestrator.breaker import Breaker
 from orchestrator.order_process import order_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
@@ -38,29 +38,15 @@ class OrderParticipant:
 
     def actions(self) -> Mapping[str, Action]:
         """What the order process calls by these names."""
+        make = self._participant.action
         return {
-            "create_order": self.create_order,
-            "confirm_order": self.confirm_order,
-            "cancel_order": self.cancel_order,
+            # Creates the order. Gives back its total, which the payment is about.
+            "create_order": make(self._stub.CreateOrder, _create_request, _read_created),
+            # Confirms the order, so that it may be delivered.
+            "confirm_order": make(self._stub.ConfirmOrder, _confirm_request, _read_confirmed),
+            # Cancels the order, or sees to it that it is never created.
+            "cancel_order": make(self._stub.CancelOrder, _cancel_request, _read_cancelled),
         }
-
-    async def create_order(self, call: ActionCall) -> ActionReply:
-        """Creates the order. Gives back its total, which the payment is about."""
-        return await self._participant.attempt(
-            call, self._stub.CreateOrder, _create_request, _read_created
-        )
-
-    async def confirm_order(self, call: ActionCall) -> ActionReply:
-        """Confirms the order, so that it may be delivered."""
-        return await self._participant.attempt(
-            call, self._stub.ConfirmOrder, _confirm_request, _read_confirmed
-        )
-
-    async def cancel_order(self, call: ActionCall) -> ActionReply:
-        """Cancels the order, or sees to it that it is never created."""
-        return await self._participant.attempt(
-            call, self._stub.CancelOrder, _cancel_request, _read_cancelled
-        )
 
 
 def _create_request(call: ActionCall) -> order_service_pb2.CreateOrderRequest:

@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 
 from chassis.handlers import PROCESS_ID_METADATA
 from chassis.statuses import read_error
-from orchestrator.action import ActionCall, ActionReply
+from orchestrator.action import Action, ActionCall, ActionReply
 from orchestrator.breaker import Breaker
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import JSON
@@ -70,77 +70,66 @@ class Participant:
         self._breaker = breaker
         self._room = asyncio.Semaphore(outstanding_max)
 
-    async def attempt(
+    def action(
         self,
-        call: ActionCall,
         rpc: Rpc[RequestT, ReplyT],
         build: Callable[[ActionCall], RequestT],
         read: Callable[[ActionCall, ReplyT], JSON],
-    ) -> ActionReply:
-        """Makes one attempt.
+    ) -> Action:
+        """An action that makes one call for each attempt.
 
         Args:
-            call: What the runner asks for.
             rpc: The call to make.
             build: Makes the request.
             read: Makes of the reply what later actions need to know. Raises Contradiction.
         """
-        try:
-            if self._room.locked():
-                if not await self._got_room(call.timeout_seconds):
-                    return self._saturated()
-            else:
+
+        async def attempt(call: ActionCall) -> ActionReply:
+            if not self._room.locked():
                 # A place is free: nobody waits.
                 await self._room.acquire()
+            elif not await self._got_room(call.timeout_seconds):
+                return self._saturated()
+            breaker = self._breaker
+            lives = 0 if breaker is None else breaker.lives
             try:
-                lives = 0 if self._breaker is None else self._breaker.lives
-                reply = await self._ask(call, rpc, build(call), read)
+                told = await rpc(
+                    build(call),
+                    timeout=call.timeout_seconds,
+                    metadata=grpc.aio.Metadata((PROCESS_ID_METADATA, call.process_id)),
+                )
+                reply = ActionReply(code=Code.OK, result=read(call, told))
+            except grpc.aio.AioRpcError as error:
+                reply = _refusal(error, call)
+            except asyncio.CancelledError:
+                reply = _cut_off()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the runner gets a reply
+                reply = self._failed(error, call)
             finally:
                 self._room.release()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the runner gets a reply
-            _log.error(
-                "attempt_failed_here", participant=self._name, action=call.action, exc_info=error
-            )
-            return ActionReply(
-                code=Code.INTERNAL,
-                reason="ATTEMPT_FAILED_HERE",
-                message=f"the {self._name} service could not be asked, or its reply not be read",
-            )
-        if self._breaker is not None:
-            if reply.code in _NOBODY:
-                await self._tell(self._breaker, call, reply, lives)
-            elif reply.code is not Code.CANCELLED:
-                # That one says that the call was cut off on this side.
-                self._breaker.answered()
-        return reply
+            if breaker is not None:
+                if reply.code in _NOBODY:
+                    await self._tell(breaker, call, reply, lives)
+                elif reply.code is not Code.CANCELLED:
+                    # That one says that the call was cut off on this side.
+                    breaker.answered()
+            return reply
 
-    async def _ask(
-        self,
-        call: ActionCall,
-        rpc: Rpc[RequestT, ReplyT],
-        request: RequestT,
-        read: Callable[[ActionCall, ReplyT], JSON],
-    ) -> ActionReply:
-        try:
-            reply = await rpc(
-                request,
-                timeout=call.timeout_seconds,
-                metadata=grpc.aio.Metadata((PROCESS_ID_METADATA, call.process_id)),
-            )
-            return ActionReply(code=Code.OK, result=read(call, reply))
-        except grpc.aio.AioRpcError as error:
-            return _refusal(error, call)
-        except Contradiction as contradiction:
+        return attempt
+
+    def _failed(self, error: Exception, call: ActionCall) -> ActionReply:
+        """What went wrong on this side of the wire."""
+        if isinstance(error, Contradiction):
             _log.error("participant_contradicts", participant=self._name, action=call.action)
-            return ActionReply(
-                code=Code.INTERNAL, reason="REPLY_CONTRADICTS", message=str(contradiction)
-            )
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # Not this task was cancelled but the call under it: its channel was closed.
-            return ActionReply(code=Code.CANCELLED, message="the call was cut off on this side")
+            return ActionReply(code=Code.INTERNAL, reason="REPLY_CONTRADICTS", message=str(error))
+        _log.error(
+            "attempt_failed_here", participant=self._name, action=call.action, exc_info=error
+        )
+        return ActionReply(
+            code=Code.INTERNAL,
+            reason="ATTEMPT_FAILED_HERE",
+            message=f"the {self._name} service could not be asked, or its reply not be read",
+        )
 
     async def _tell(
         self, breaker: Breaker, call: ActionCall, reply: ActionReply, lives: int
@@ -167,6 +156,15 @@ class Participant:
             reason="TARGET_SATURATED",
             message=f"too many calls to the {self._name} service are under way; none was made",
         )
+
+
+def _cut_off() -> ActionReply:
+    """The reply to a call that was cut off, unless it was its own task that was cancelled."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    # The call under it was: its channel was closed.
+    return ActionReply(code=Code.CANCELLED, message="the call was cut off on this side")
 
 
 def _refusal(error: grpc.aio.AioRpcError, call: ActionCall) -> ActionReply:

@@ -11,7 +11,7 @@ from grpc import aio
 
 from oms.common.v1 import money_pb2
 from oms.payment.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
-from orchestrator.action import Action, ActionCall, ActionReply
+from orchestrator.action import Action, ActionCall
 from orchestrator.breaker import Breaker
 from orchestrator.order_process import order_id_of, payment_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
@@ -40,29 +40,15 @@ class PaymentParticipant:
 
     def actions(self) -> Mapping[str, Action]:
         """What the order process calls by these names."""
+        make = self._participant.action
         return {
-            "process_payment": self.process_payment,
-            "confirm_payment": self.confirm_payment,
-            "cancel_payment": self.cancel_payment,
+            # Has the order's total held.
+            "process_payment": make(self._stub.CreatePayment, _create_request, _read_processed),
+            # Has what is held taken.
+            "confirm_payment": make(self._stub.ConfirmPayment, _confirm_request, _read_confirmed),
+            # Has the money released or given back, or sees to it that none is ever held.
+            "cancel_payment": make(self._stub.CancelPayment, _cancel_request, _read_cancelled),
         }
-
-    async def process_payment(self, call: ActionCall) -> ActionReply:
-        """Has the order's total held."""
-        return await self._participant.attempt(
-            call, self._stub.CreatePayment, _create_request, _read_processed
-        )
-
-    async def confirm_payment(self, call: ActionCall) -> ActionReply:
-        """Has what is held taken."""
-        return await self._participant.attempt(
-            call, self._stub.ConfirmPayment, _confirm_request, _read_confirmed
-        )
-
-    async def cancel_payment(self, call: ActionCall) -> ActionReply:
-        """Has the money released or given back, or sees to it that none is ever held."""
-        return await self._participant.attempt(
-            call, self._stub.CancelPayment, _cancel_request, _read_cancelled
-        )
 
 
 def _create_request(call: ActionCall) -> payment_service_pb2.CreatePaymentRequest:

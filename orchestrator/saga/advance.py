@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from orchestrator.saga.decide import Call, Rest, Wait, decide
 from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import Event
-from orchestrator.saga.evolve import evolve, replay
+from orchestrator.saga.evolve import evolve
 from orchestrator.saga.record import record
 from orchestrator.saga.state import SagaState
 
@@ -38,12 +38,13 @@ def advance(
         happened: What is not in the log yet.
     """
     events = list(happened)
-    state = replay(happened, state)
+    for event in happened:
+        state = evolve(state, event)
     time_us = max(now_us, state.update_time_us)
     while True:
         command = decide(definition, state, time_us)
         if isinstance(command, Call | Wait | Rest):
             return Advance(events=tuple(events), state=state, command=command, time_us=time_us)
-        event = command.event(time_us)
-        events.append(event)
-        state = evolve(state, event)
+        follows = command.event(time_us)
+        events.append(follows)
+        state = evolve(state, follows)

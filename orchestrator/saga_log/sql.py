@@ -121,7 +121,10 @@ class SqlSagaLog:
     async def append(self, append: Append) -> int:
         """Moves a process on; answers its new revision."""
         command = AppendCommand(append=append, texts=_texts(append.events))
-        return cast("int", await self._submit(command))
+        try:
+            return cast("int", await self._commits.submit(command))
+        except (faults.Unavailable, faults.Overloaded) as fault:
+            raise _unavailable() from fault
 
     async def load(self, process_id: str, *, after: int = 0) -> StoredProcess | None:
         """Reads one process, with its events after a revision."""

@@ -79,12 +79,10 @@ async def test_an_attempt_that_waited_for_room_still_has_all_of_its_time() -> No
         return order_pb2.Order()
 
     async def attempt() -> ActionReply:
-        return await participant.attempt(
-            replace(CALL, timeout_seconds=20.0),
-            rpc,
-            lambda _call: order_pb2.Order(),
-            lambda _call, _reply: None,
+        action = participant.action(
+            rpc, lambda _call: order_pb2.Order(), lambda _call, _reply: None
         )
+        return await action(replace(CALL, timeout_seconds=20.0))
 
     attempts = [asyncio.ensure_future(attempt()) for _ in range(2)]
     may_end.set()

@@ -116,7 +116,7 @@ async def told(
 ) -> Told:
     """What the breaker has heard after one that went well, and one that was answered so."""
     breaker = Told()
-    confirm = OrderParticipant(channel, breaker=breaker).confirm_order
+    confirm = OrderParticipant(channel, breaker=breaker).actions()["confirm_order"]
     await confirm(CALL)
     if answer is not None:
         participants.answers["ConfirmOrder"] = answer
@@ -179,9 +179,9 @@ async def test_an_attempt_that_found_no_room_says_nothing(
     participants.answers["ConfirmOrder"] = gate.before(METHODS["ConfirmOrder"][2])
     breaker = Told()
     order = OrderParticipant(channel, outstanding_max=1, breaker=breaker)
-    first = asyncio.create_task(order.confirm_order(CALL))
+    first = asyncio.ensure_future(order.actions()["confirm_order"](CALL))
     await gate.arrived.wait()
-    second = await order.confirm_order(replace(CALL, timeout_seconds=0.02))
+    second = await order.actions()["confirm_order"](replace(CALL, timeout_seconds=0.02))
     assert Code.RESOURCE_EXHAUSTED is second.code
     assert (0, []) == (breaker.lives, breaker.heard)
     gate.opened.set()
