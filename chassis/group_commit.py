@@ -54,12 +54,12 @@ PAUSE_SECONDS_MAX: Final = 1.0
 MISSES_MAX: Final = 5
 # How often a batch that lost against other transactions is run again before that counts as trouble.
 CONTESTS_MAX: Final = 10
-# A transaction costs far more than one more row in it. So before a batch is handed over the loop
-# may turn: as often as the last batch was large, up to PATIENCE_MAX, and anew whenever somebody
-# joins, up to TURNS_MAX in all. A turn without work takes microseconds; who is alone waits for
-# one.
-PATIENCE_MAX: Final = 16
-TURNS_MAX: Final = 128
+# A transaction costs far more than one more row in it. So where the last batch was of several, the
+# next one is gathered for a while: for as long as a commit takes, and somewhat more, but not long.
+# Who is alone waits for one turn of the loop.
+SEVERAL: Final = 4
+GATHERING_SHARE: Final = 1.5
+GATHERING_SECONDS_MAX: Final = 0.005
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -258,7 +258,8 @@ class GroupCommit(Generic[Command, Reply]):
         self._callers: list[asyncio.Future[Reply]] = []
         self._in_hand: list[asyncio.Future[Reply]] | None = None
         self._gathering = False
-        self._patience = 1
+        self._gather_seconds = 0.0
+        self._handed_over_at = 0.0
         self._ended = asyncio.Event()
         self._failed = asyncio.Event()
 
@@ -309,17 +310,13 @@ class GroupCommit(Generic[Command, Reply]):
 
     def _begin_gathering(self, loop: asyncio.AbstractEventLoop) -> None:
         self._gathering = True
-        loop.call_soon(self._gather, loop, len(self._waiting), self._patience, TURNS_MAX)
+        if self._gather_seconds and len(self._waiting) < self._batch_max:
+            loop.call_later(self._gather_seconds, self._hand_over, loop)
+        else:
+            loop.call_soon(self._hand_over, loop)
 
-    def _gather(
-        self, loop: asyncio.AbstractEventLoop, seen: int, patience: int, turns: int
-    ) -> None:
-        """Lets the loop turn until nobody joins any more, then hands over what waits."""
-        count = len(self._waiting)
-        left = patience - 1 if count == seen else self._patience
-        if left > 0 and turns > 0 and count < self._batch_max:
-            loop.call_soon(self._gather, loop, count, left, turns - 1)
-            return
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Gives the writer what waits."""
         batch, self._waiting = (
             self._waiting[: self._batch_max],
             self._waiting[self._batch_max :],
@@ -329,13 +326,19 @@ class GroupCommit(Generic[Command, Reply]):
             self._callers[self._batch_max :],
         )
         self._gathering = False
-        self._patience = min(len(batch), PATIENCE_MAX)
+        self._handed_over_at = loop.time()
         self._batches.put(batch)
 
     def _deliver(self, replies: Sequence[Reply | Exception]) -> None:
         assert self._loop is not None
         callers, self._in_hand = self._in_hand, None
         assert callers is not None, "only what was handed over is delivered"
+        took_seconds = self._loop.time() - self._handed_over_at
+        self._gather_seconds = (
+            min(GATHERING_SHARE * took_seconds, GATHERING_SECONDS_MAX)
+            if len(callers) >= SEVERAL
+            else 0.0
+        )
         for caller, reply in zip(callers, replies, strict=True):
             if caller.done():  # it went away
                 continue
