@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, assert_never, cast
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from chassis.timestamps import to_timestamp
 from oms.common.v1 import money_pb2
 from oms.orchestrator.v1 import order_process_pb2 as pb
@@ -71,10 +69,10 @@ def process_message(row: ProcessRow, state: SagaState) -> pb.OrderProcess:
         delivery_id=delivery_id_of(row.process_id),
         total=_total(state),
         steps=[_step_message(action) for action in state.actions],
-        create_time=to_timestamp(state.create_time_us),
-        update_time=to_timestamp(state.update_time_us),
-        deadline=to_timestamp(state.deadline_us),
-        end_time=_timestamp_or_none(state.end_time_us),
+        create_time=_time(state.create_time_us),
+        update_time=_time(state.update_time_us),
+        deadline=_time(state.deadline_us),
+        end_time=_time_or_none(state.end_time_us),
         revision=state.revision,
     )
     if (failure := state.failure) is not None:
@@ -93,7 +91,7 @@ def process_message(row: ProcessRow, state: SagaState) -> pb.OrderProcess:
                 code=parking.code_name,
                 reason=parking.reason,
                 message=parking.message,
-                park_time=to_timestamp(parking.time_us),
+                park_time=_time(parking.time_us),
             )
         )
     for resolution in state.resolutions:
@@ -101,7 +99,7 @@ def process_message(row: ProcessRow, state: SagaState) -> pb.OrderProcess:
             step=resolution.action,
             requested_by=resolution.requested_by,
             reason=resolution.reason,
-            resolve_time=to_timestamp(resolution.time_us),
+            resolve_time=_time(resolution.time_us),
         )
     if (waits_until_us := state.waits_until_us) is not None:
         message.next_attempt_time.CopyFrom(to_timestamp(waits_until_us))
@@ -118,8 +116,8 @@ def row_message(row: ProcessRow) -> pb.OrderProcess:
         order_id=order_id_of(row.process_id),
         payment_id=payment_id_of(row.process_id),
         delivery_id=delivery_id_of(row.process_id),
-        create_time=to_timestamp(row.create_time_us),
-        update_time=to_timestamp(row.update_time_us),
+        create_time=_time(row.create_time_us),
+        update_time=_time(row.update_time_us),
         revision=row.revision,
     )
     if row.end_time_us is not None:
@@ -140,7 +138,7 @@ def last_event_message(row: ProcessRow) -> pb.OrderProcessEvent:
     completed = row.phase is Phase.COMPLETED
     return pb.OrderProcessEvent(
         revision=row.revision,
-        event_time=to_timestamp(row.end_time_us),
+        event_time=_time(row.end_time_us),
         kind=(
             pb.ORDER_PROCESS_EVENT_KIND_COMPLETED
             if completed
@@ -153,7 +151,7 @@ def event_message(  # noqa: C901 - flat: one case for each kind
     revision: int, event: Event
 ) -> pb.OrderProcessEvent:
     """An event as a caller sees it. `revision` is its place in the history."""
-    message = pb.OrderProcessEvent(revision=revision, event_time=to_timestamp(event.time_us))
+    message = pb.OrderProcessEvent(revision=revision, event_time=_time(event.time_us))
     match event:
         case Started():
             message.kind = pb.ORDER_PROCESS_EVENT_KIND_STARTED
@@ -208,8 +206,8 @@ def _step_message(action: ActionState) -> pb.OrderProcessStep:
         name=action.name,
         state=_STEP_STATES[action.status],
         attempts=action.attempts,
-        start_time=to_timestamp(action.start_us),
-        end_time=_timestamp_or_none(action.end_us),
+        start_time=_time(action.start_us),
+        end_time=_time_or_none(action.end_us),
         code="" if action.code is None else _CODE_NAMES[action.code],
         reason=action.reason,
         message=action.message,
@@ -217,8 +215,17 @@ def _step_message(action: ActionState) -> pb.OrderProcessStep:
     )
 
 
-def _timestamp_or_none(time_us: int | None) -> Timestamp | None:
-    return None if time_us is None else to_timestamp(time_us)
+def _time(time_us: int) -> Any:  # noqa: ANN401 - a message may be given as what it is made from
+    """A time on the wire, where it is a field of a message that is being made.
+
+    There the values alone are taken in half the time of a message of its own, which is copied.
+    """
+    seconds, micros = divmod(time_us, 1_000_000)
+    return {"seconds": seconds, "nanos": micros * 1_000}
+
+
+def _time_or_none(time_us: int | None) -> Any:  # noqa: ANN401 - as _time
+    return None if time_us is None else _time(time_us)
 
 
 def _total(state: SagaState) -> money_pb2.Money:

@@ -6,6 +6,7 @@ of the process is under way, so an attempt without an end was cut short and may 
 Must never: do anything.
 """
 
+from itertools import zip_longest
 from typing import Final, TypeAlias, assert_never
 
 from orchestrator.saga.code import Code
@@ -172,8 +173,10 @@ def _first_not_done(
     definition: Definition, state: SagaState
 ) -> tuple[str | None, ActionState | None]:
     """The first step that is not done, and how far it is. None: all of them are done."""
-    for step in definition.steps:
-        action = state.action(step.name)
+    # Steps are begun in their order, so each has the same place among the actions.
+    for step, action in zip_longest(definition.steps, state.actions[: len(definition.steps)]):
+        if action is None or action.name != step.name:
+            action = state.action(step.name)  # noqa: PLW2901 - looked for after all
         if action is None or not action.status.done:
             return step.name, action
     return None, None

@@ -162,7 +162,8 @@ class SagaState:
 
     def action(self, name: str) -> ActionState | None:
         """The action of that name, if it was begun."""
-        for action in self.actions:
+        # It is nearly always the last that is asked for.
+        for action in reversed(self.actions):
             if action.name == name:
                 return action
         return None
