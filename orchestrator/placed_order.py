@@ -8,10 +8,12 @@ message.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from orchestrator.saga.events import JSON
 from orchestrator.saga.record import record
+
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @record
@@ -119,5 +121,5 @@ class PlacedOrder:
 
     def fingerprint(self) -> str:
         """What tells this content from any other: SHA-256 over canonical JSON, in hexadecimal."""
-        canonical = json.dumps(self.content(), sort_keys=True, separators=(",", ":"))
+        canonical = _CANONICAL.encode(self.content())
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()

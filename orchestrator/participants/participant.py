@@ -25,6 +25,7 @@ from chassis.handlers import PROCESS_ID_METADATA
 from chassis.statuses import read_error
 from orchestrator.action import Action, ActionCall, ActionReply
 from orchestrator.breaker import Breaker
+from orchestrator.participants.room import Room
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import JSON
 
@@ -68,7 +69,7 @@ class Participant:
     ) -> None:
         self._name = name
         self._breaker = breaker
-        self._room = asyncio.Semaphore(outstanding_max)
+        self._room = Room(outstanding_max)
 
     def action(
         self,
@@ -83,14 +84,11 @@ class Participant:
             build: Makes the request.
             read: Makes of the reply what later actions need to know. Raises Contradiction.
         """
+        room, breaker = self._room, self._breaker
 
         async def attempt(call: ActionCall) -> ActionReply:
-            if not self._room.locked():
-                # A place is free: nobody waits.
-                await self._room.acquire()
-            elif not await self._got_room(call.timeout_seconds):
+            if not room.enter_at_once() and not await room.enter(call.timeout_seconds):
                 return self._saturated()
-            breaker = self._breaker
             lives = 0 if breaker is None else breaker.lives
             try:
                 told = await rpc(
@@ -106,7 +104,7 @@ class Participant:
             except Exception as error:  # noqa: BLE001 - whatever it is, the runner gets a reply
                 reply = self._failed(error, call)
             finally:
-                self._room.release()
+                room.leave()
             if breaker is not None:
                 if reply.code in _NOBODY:
                     await self._tell(breaker, call, reply, lives)
@@ -141,14 +139,6 @@ class Participant:
             waited_seconds=call.timeout_seconds if silent else 0.0,
             seen=" ".join(filter(None, (reply.code.name, reply.reason, reply.message))),
         )
-
-    async def _got_room(self, seconds: float) -> bool:
-        """Takes one of the places for calls, if one comes free in time."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._room.acquire()
-        except TimeoutError:
-            return False
 
     def _saturated(self) -> ActionReply:
         return ActionReply(

@@ -54,13 +54,9 @@ from orchestrator.saga_log.sql_claims import (
 )
 from orchestrator.saga_log.sql_retirement import (
     LEAVE_GUARDS,
-    ForgetCommand,
-    PurgeDueCommand,
-    RetireCommand,
     RetirementCommand,
     RetirementReply,
     RetirementWriter,
-    TakeDueCommand,
     retired_rows_by_key,
 )
 from orchestrator.saga_log.sql_work import Work
@@ -182,26 +178,26 @@ class LogWriter:
         whoever sends two commands about one process waits for the answer to the first.
         """
         replies: dict[int, LogReply | Exception] = {}
-        if creates := _of_kind(CreateCommand, commands):
+        by_kind: dict[type, dict[int, Any]] = {}
+        for index, command in enumerate(commands):
+            by_kind.setdefault(type(command), {})[index] = command
+        if creates := by_kind.pop(CreateCommand, None):
             replies |= self._create_all(connection, creates)
-        if appends := _of_kind(AppendCommand, commands):
+        if appends := by_kind.pop(AppendCommand, None):
             replies |= self._append_all(connection, appends)
-        if releases := _of_kind(ReleaseCommand, commands):
+        if releases := by_kind.pop(ReleaseCommand, None):
             self._claims.release(connection, list(releases.values()))
             replies |= dict.fromkeys(releases)
-        for index, claim in _of_kind(ClaimCommand, commands).items():
+        for index, claim in by_kind.pop(ClaimCommand, {}).items():
             replies[index] = self._claims.claim(connection, claim)
-        for index, heartbeat in _of_kind(HeartbeatCommand, commands).items():
+        for index, heartbeat in by_kind.pop(HeartbeatCommand, {}).items():
             self._claims.beat(connection, heartbeat)
             replies[index] = None
-        for index, command in enumerate(commands):
-            if isinstance(
-                command, RetireCommand | TakeDueCommand | PurgeDueCommand | ForgetCommand
-            ):
-                try:
-                    replies[index] = self._retirement.apply(connection, command)
-                except Missed:
-                    raise Missed([index]) from None
+        for index, command in sorted(it for kind in by_kind.values() for it in kind.items()):
+            try:
+                replies[index] = self._retirement.apply(connection, command)
+            except Missed:
+                raise Missed([index]) from None
         return [replies[index] for index in range(len(commands))]
 
     def _create_all(
@@ -283,11 +279,6 @@ class LogWriter:
             self._insert_event.run(connection, rows)
 
 
-def _of_kind(kind: type[C], commands: Sequence[LogCommand]) -> dict[int, C]:
-    """The commands of one kind, by their place in the batch."""
-    return {index: it for index, it in enumerate(commands) if isinstance(it, kind)}
-
-
 def _insert_if_new(dialect: Dialect) -> Insert:
     """A row of processes, unless its key is there: then nothing, and nobody's batch fails for it.
 
@@ -339,18 +330,19 @@ def _process_values(command: CreateCommand) -> Row:
 
 def _append_values(append: Append) -> Row:
     """As _APPEND_PLACES has them."""
-    at_rest = append.phase.at_rest
-    assert at_rest == (append.due_time_us is None), "what is not at rest is due some time"
+    phase, due_time_us, time_us = append.phase, append.due_time_us, append.time_us
+    at_rest = phase.at_rest
+    assert at_rest == (due_time_us is None), "what is not at rest is due some time"
     return (
         append.process_id,
         append.follows,
         append.epoch,
-        append.phase.value,
-        _revision(append),
+        phase.value,
+        append.follows + len(append.events),
         int(at_rest or append.release),
-        append.due_time_us,
-        append.time_us,
-        append.time_us if append.phase.settled else None,
+        due_time_us,
+        time_us,
+        time_us if at_rest and phase.settled else None,
     )
 
 
