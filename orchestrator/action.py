@@ -7,7 +7,7 @@ its reply counts as no reply. Must never: let an exception of an action through.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -63,52 +63,86 @@ Action: TypeAlias = Callable[[ActionCall], Awaitable[ActionReply]]
 an action is idempotent under the process's id."""
 
 
-async def attempt(action: Action, call: ActionCall) -> ActionReply:
+class Watch:
+    """Cuts a task off where something that it does takes too long: one timer for all of it.
+
+    A timer for each, by `asyncio.timeout`, costs as much as all else that is done about an attempt.
+    """
+
+    __slots__ = ("_ends", "_loop", "_task", "_timer", "cuts")
+
+    def __init__(self) -> None:
+        """Watches the task that this is made in."""
+        task = asyncio.current_task()
+        assert task is not None, "an attempt is made in a task"
+        self._task = task
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ends: float | None = None
+        self.cuts = 0
+        """How often it was cut off and has not been told yet: at most once."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody else wants the task to end."""
+        return self._task.cancelling() > self.cuts
+
+    def begin(self, seconds: float) -> None:
+        """It may take so long from now on."""
+        self._ends = self._loop.time() + seconds
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._look)
+
+    def end(self) -> None:
+        """It has ended, by itself or cut off."""
+        self._ends = None
+        if self.cuts:
+            self.cuts = 0
+            self._task.uncancel()
+
+    def close(self) -> None:
+        """Nothing more is watched."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._ends is None:
+            return
+        left_seconds = self._ends - self._loop.time()
+        if left_seconds > 0:
+            self._timer = self._loop.call_later(left_seconds, self._look)
+            return
+        self.cuts = 1
+        self._task.cancel()
+
+
+async def attempt(action: Action, call: ActionCall, watch: Watch) -> ActionReply:
     """Makes an attempt, and sees to it that it ends.
 
     An action may take its time twice, once to be let out and once to be answered. One that takes
     longer is cut off; one that raises is a defect. In either case nobody knows what it did.
     """
-    task = asyncio.current_task()
-    assert task is not None, "an attempt is made in a task"
-    overdue = _Overdue(task)
-    timer = asyncio.get_running_loop().call_later(
-        2 * call.timeout_seconds + OVERTIME_SECONDS, overdue
-    )
+    watch.begin(2 * call.timeout_seconds + OVERTIME_SECONDS)
     try:
         reply = await action(call)
         assert isinstance(reply.code, Code), "an action answers with a code"
     except asyncio.CancelledError:
-        if task.cancelling() > overdue.cuts:
+        if watch.cancelled:
             raise
-        if overdue.cuts:
+        if watch.cuts:
             return _overdue(call)
         return ActionReply(code=Code.CANCELLED, reason="ACTION_CANCELLED")
     except Exception:  # noqa: BLE001 - whatever it is, the attempt has ended
-        if overdue.cuts:
+        if watch.cuts:
             return _overdue(call)
         _log.exception("action_failed", action=call.action, attempt=call.attempt)
         return ActionReply(code=Code.UNKNOWN, reason="ACTION_FAILED")
     else:
         return reply
     finally:
-        timer.cancel()
-        if overdue.cuts:
-            task.uncancel()
-
-
-class _Overdue:
-    """Cuts a task off, once, when called. `asyncio.timeout` costs four times as much."""
-
-    __slots__ = ("_task", "cuts")
-
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        self._task = task
-        self.cuts = 0
-
-    def __call__(self) -> None:
-        self.cuts = 1
-        self._task.cancel()
+        watch.end()
 
 
 def _overdue(call: ActionCall) -> ActionReply:

@@ -5,9 +5,11 @@ asks for debugging: a line costs as much as a call, and there would be millions.
 anything; the loop runs the same without it.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
@@ -23,48 +25,69 @@ from orchestrator.saga.events import (
 from orchestrator.saga.outcome import OUTCOMES, Outcome
 from orchestrator.saga.state import SagaState
 
-_log = structlog.get_logger(__name__)
+_log: FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-def tell(state: SagaState, events: Iterable[Event]) -> None:
+def is_in_detail() -> bool:
+    """Whether the log takes what goes well, as things are."""
+    return _log.is_enabled_for(logging.DEBUG)
+
+
+def tell(state: SagaState, events: Iterable[Event], *, in_detail: bool) -> None:
     """Tells of what was just committed.
 
     Args:
         state: The process, with these events.
         events: What was committed, oldest first.
+        in_detail: Whether to tell of what goes well, too.
     """
     for event in events:
-        match event:
-            case AttemptBegan():
-                pass
-            case AttemptEnded(code=Code.OK):
-                _log.debug("attempt_ended", action=event.action, attempt=event.attempt, code="OK")
-            case Started():
-                _log.debug("process_started", definition=event.definition)
-            case AttemptEnded():
-                _tell_attempt(state, event)
-            case CompensationBegan():
-                _log.info(
-                    "compensation_began",
-                    step=event.step,
-                    code=event.code_name,
-                    reason=event.reason,
-                    message=event.message,
-                )
-            case Parked():
-                _log.error(
-                    "process_parked",
-                    action=event.action,
-                    code=event.code_name,
-                    reason=event.reason,
-                    message=event.message,
-                )
-            case Completed():
-                _tell_settled(_log.debug, state)
-            case Cancelled():
-                _tell_settled(_log.info, state)
-            case _:
-                pass
+        if in_detail or not _goes_well(event):
+            _tell_event(state, event)
+
+
+def _tell_event(state: SagaState, event: Event) -> None:
+    match event:
+        case AttemptBegan():
+            pass
+        case AttemptEnded(code=Code.OK):
+            _log.debug("attempt_ended", action=event.action, attempt=event.attempt, code="OK")
+        case Started():
+            _log.debug("process_started", definition=event.definition)
+        case AttemptEnded():
+            _tell_attempt(state, event)
+        case CompensationBegan():
+            _log.info(
+                "compensation_began",
+                step=event.step,
+                code=event.code_name,
+                reason=event.reason,
+                message=event.message,
+            )
+        case Parked():
+            _log.error(
+                "process_parked",
+                action=event.action,
+                code=event.code_name,
+                reason=event.reason,
+                message=event.message,
+            )
+        case Completed():
+            _tell_settled(_log.debug, state)
+        case Cancelled():
+            _tell_settled(_log.info, state)
+        case _:
+            pass
+
+
+def _goes_well(event: Event) -> bool:
+    match event:
+        case AttemptEnded(code=code):
+            return code is Code.OK
+        case Started() | AttemptBegan() | Completed():
+            return True
+        case _:
+            return False
 
 
 def _tell_settled(say: Callable[..., object], state: SagaState) -> None:

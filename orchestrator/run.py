@@ -18,7 +18,7 @@ import structlog
 from chassis import faults
 from chassis.clock import Clock
 from orchestrator import chronicle
-from orchestrator.action import Action, ActionCall, attempt, ended
+from orchestrator.action import Action, ActionCall, Watch, attempt, ended
 from orchestrator.alarm import Alarm
 from orchestrator.feed import Feed
 from orchestrator.gate import Gate, Turn
@@ -59,6 +59,8 @@ class Means:
     """Notices of its coming to rest: who only waits for that need not be woken by the others."""
     resident_wait_us: int
     """Who waits for longer gives the process back."""
+    in_detail: bool
+    """Whether what goes well is told as well."""
 
 
 class Run:
@@ -129,11 +131,13 @@ class Run:
             await self.give_back(for_seconds=SET_ASIDE_SECONDS)
 
     async def _drive(self, call: Call | None) -> None:
+        watch = Watch()
         try:
-            outcome = None if call is None else await self._attempt(call)
+            outcome = None if call is None else await self._attempt(call, watch)
             while (call := await self._next(outcome)) is not None:
-                outcome = await self._attempt(call)
+                outcome = await self._attempt(call, watch)
         finally:
+            watch.close()
             self._end_turn()
 
     async def give_back(self, *, for_seconds: float) -> None:
@@ -261,7 +265,7 @@ class Run:
             means.feed.notify(self.process_id)
             if state.phase.at_rest:
                 means.rests.notify(self.process_id)
-            chronicle.tell(state, events)
+            chronicle.tell(state, events, in_detail=means.in_detail)
         return Rest() if release else command
 
     def _held_until_us(
@@ -290,7 +294,7 @@ class Run:
             self._turn.give_back()
             self._turn = None
 
-    async def _attempt(self, call: Call) -> AttemptEnded:
+    async def _attempt(self, call: Call, watch: Watch) -> AttemptEnded:
         """Makes a call whose attempt is in the log."""
         means, state = self._means, self._state
         action = state.action(call.action)
@@ -306,6 +310,7 @@ class Run:
                 input=state.input,
                 results=state.results,
             ),
+            watch,
         )
         self._end_turn()
         return ended(

@@ -77,6 +77,7 @@ class Runner:
             feed=feed,
             rests=rests or Feed(),
             resident_wait_us=microseconds(resident_wait_seconds),
+            in_detail=chronicle.is_in_detail(),
         )
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -218,7 +219,7 @@ class Runner:
             row, is_new = await self._means.log.create(new)
             if is_new:
                 self._means.feed.notify(row.process_id)
-                chronicle.tell(state, new.events)
+                chronicle.tell(state, new.events, in_detail=self._means.in_detail)
                 # Offered again after a lost answer it may be somebody else's by now.
                 if (row.owner, row.epoch) == (new.owner, FIRST_EPOCH):
                     run = self._resident(row.process_id, row.epoch, state)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.action import ActionCall, ActionReply, attempt, ended
+from orchestrator.action import Action, ActionCall, ActionReply, Watch, attempt, ended
 from orchestrator.saga.code import Code
 from orchestrator.saga.decide import Call
 from orchestrator.saga.definition import STEP_RETRIES, UNDO_RETRIES
@@ -64,6 +64,10 @@ async def answering_nonsense(_: ActionCall) -> ActionReply:
     return cast("ActionReply", nonsense)
 
 
+async def watched(action: Action) -> ActionReply:
+    return await attempt(action, CALL, Watch())
+
+
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
@@ -77,22 +81,39 @@ async def answering_nonsense(_: ActionCall) -> ActionReply:
 def test_whatever_an_action_does_nobody_knows_and_the_attempt_has_ended(
     action: Any, expected: tuple[Code, str]
 ) -> None:
-    reply = play(attempt(action, CALL))
+    reply = play(watched(action))
     assert expected == (reply.code, reply.reason)
     assert "" == reply.message
 
 
 def test_an_action_has_its_time_twice_and_a_little() -> None:
     async def scenario() -> float:
-        await attempt(never_returning, CALL)
+        await watched(never_returning)
         return asyncio.get_running_loop().time()
 
     assert 5.0 == pytest.approx(play(scenario()))
 
 
+def test_each_attempt_of_a_task_has_its_own_time() -> None:
+    async def slow(_: ActionCall) -> ActionReply:
+        await asyncio.sleep(4.0)
+        return ActionReply(code=Code.OK)
+
+    async def scenario() -> tuple[list[Code], float]:
+        watch = Watch()
+        actions = (slow, never_returning, slow)
+        codes = [(await attempt(action, CALL, watch)).code for action in actions]
+        watch.close()
+        return codes, asyncio.get_running_loop().time()
+
+    codes, seconds = play(scenario())
+    assert [Code.OK, Code.DEADLINE_EXCEEDED, Code.OK] == codes
+    assert 4.0 + 5.0 + 4.0 == pytest.approx(seconds)
+
+
 def test_whoever_is_cancelled_from_outside_is_cancelled() -> None:
     async def scenario() -> bool:
-        task = asyncio.create_task(attempt(never_returning, CALL))
+        task = asyncio.create_task(watched(never_returning))
         await asyncio.sleep(1.0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -103,7 +124,7 @@ def test_whoever_is_cancelled_from_outside_is_cancelled() -> None:
 
 def test_a_mistake_in_an_action_is_logged_with_its_trace() -> None:
     with captured_lines() as lines:
-        play(attempt(raising, CALL))
+        play(watched(raising))
     [line] = lines.of("action_failed")
     assert "error" == line["log_level"]
     assert line["exc_info"]
