@@ -1,0 +1,210 @@
+"""What an order process costs: transactions, statements, calls of functions, and no reads at all.
+
+The last tests plant what the first would have to see.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import sqlalchemy as sa
+
+from chassis.database import Database
+from chassis.group_commit import GroupCommit
+from chassis.statements import Insertion, Row, Statement
+from orchestrator.saga import evolve as evolving
+from orchestrator.saga.state import Phase, SagaState
+from orchestrator.saga_log.guarded_update import GuardedUpdate
+from orchestrator.saga_log.protocol import Append
+from orchestrator.saga_log.sql import SqlSagaLog
+from orchestrator.saga_log.sql_work import Work
+from orchestrator.saga_log.sql_writes import LogCommand, LogReply, LogWriter
+from orchestrator.servicer import OrderProcessServicer
+from tests.counts.bounds import check, over
+from tests.counts.harness.crowd import CROWD
+from tests.counts.harness.measured import Measured, measured
+from tests.counts.harness.python_calls import of_this_python
+
+Statements = Sequence[Sequence[str]]
+
+
+@pytest.fixture(scope="module")
+def cost(new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    return measured(new_database_url(), tmp_path_factory.mktemp("cost"))
+
+
+def of_kind(transactions: Statements, first: str) -> list[int]:
+    """How many statements each transaction has that begins so, BEGIN and COMMIT included."""
+    writes = [[it for it in each if "SAVEPOINT" not in it][1] for each in transactions]
+    found = [len(each) for each, write in zip(transactions, writes, strict=True) if write == first]
+    assert found, f"nothing begins with {first}: {transactions}"
+    return found
+
+
+def creates(transactions: Statements) -> int:
+    return max(of_kind(transactions, "INSERT processes"))
+
+
+def appends(transactions: Statements) -> int:
+    return max(of_kind(transactions, "UPDATE processes"))
+
+
+def test_a_process_is_six_commits(cost: Measured) -> None:
+    check("commits for one process", len(cost.alone), cost.alone)
+
+
+def test_processes_that_run_at_once_share_their_commits(cost: Measured) -> None:
+    check(f"commits for {CROWD} processes at once", len(cost.together), cost.together)
+
+
+def test_processes_that_begin_at_once_take_a_few_statements_whatever_their_number(
+    cost: Measured,
+) -> None:
+    name = f"statements for {CROWD} creates, {cost.database}"
+    check(name, creates(cost.together), cost.together)
+
+
+def test_steps_that_end_at_once_take_a_few_statements_whatever_their_number(
+    cost: Measured,
+) -> None:
+    name = f"statements for {CROWD} appends, {cost.database}"
+    check(name, appends(cost.together), cost.together)
+
+
+def test_a_step_that_ends_alone_takes_no_more_than_it_needs(cost: Measured) -> None:
+    check(f"statements for one append, {cost.database}", appends(cost.alone), cost.alone)
+
+
+def test_a_process_that_runs_to_its_end_is_never_read(cost: Measured) -> None:
+    check(f"reads of the log for {CROWD} processes", len(cost.reads), cost.reads)
+
+
+@of_this_python
+def test_the_loop_does_little_for_a_process(cost: Measured) -> None:
+    name = "function calls: a process in the loop's thread"
+    check(name, cost.loop_calls, cost.most_loop_calls)
+
+
+@of_this_python
+def test_the_writer_does_little_for_a_process(cost: Measured) -> None:
+    name = f"function calls: a process in the writer's thread, {cost.database}"
+    check(name, cost.writer_calls, cost.most_writer_calls)
+
+
+class TwoAppends(SqlSagaLog):
+    """Writes an outcome by itself, and then what follows from it."""
+
+    async def append(self, append: Append) -> int:
+        follows = append.follows
+        for event in append.events:
+            at_end = event is append.events[-1]
+            follows = await super().append(
+                replace(
+                    append,
+                    follows=follows,
+                    events=(event,),
+                    phase=append.phase if at_end else Phase.RUNNING,
+                    due_time_us=append.due_time_us if at_end else append.time_us,
+                )
+            )
+        return follows
+
+
+class InSmallBatches(SqlSagaLog):
+    """Has a few share a commit."""
+
+    @classmethod
+    async def over(cls, database: Database, writer: LogWriter, work: Work) -> Self:
+        commits: GroupCommit[LogCommand, LogReply] = GroupCommit(
+            database.engine, writer.apply, name="orchestrator", batch_max=CROWD // 4
+        )
+        await commits.start()
+        return cls(database, commits, work)
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Callable[..., Measured]:
+    return lambda **named: measured(f"sqlite:///{tmp_path}/log.db", tmp_path, **named)
+
+
+def test_two_appends_for_a_step_are_seen(planted: Callable[..., Measured]) -> None:
+    cost = planted(log_type=TwoAppends)
+    assert over("commits for one process", len(cost.alone))
+    assert over(f"commits for {CROWD} processes at once", len(cost.together))
+
+
+def test_commits_that_too_few_share_are_seen(planted: Callable[..., Measured]) -> None:
+    cost = planted(log_type=InSmallBatches)
+    assert not over("commits for one process", len(cost.alone))
+    assert over(f"commits for {CROWD} processes at once", len(cost.together))
+
+
+def test_a_read_before_the_answer_is_seen(
+    planted: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OrderProcessServicer, "_known", lambda _self, _run: None)
+    cost = planted()
+    assert over(f"reads of the log for {CROWD} processes", len(cost.reads))
+
+
+def row_by_row(run_many: Callable[[Any, sa.Connection, Sequence[Row]], Any]) -> Any:
+    return lambda self, connection, rows: sum(run_many(self, connection, [row]) for row in rows)
+
+
+def test_a_statement_for_each_row_is_seen_on_sqlite(
+    planted: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Statement, "run_many", row_by_row(Statement.run_many))
+    cost = planted()
+    assert over(f"statements for {CROWD} creates, sqlite", creates(cost.together))
+    assert over(f"statements for {CROWD} appends, sqlite", appends(cost.together))
+
+
+def test_a_statement_for_each_row_is_seen_on_postgresql(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver's own executemany, which sends a message for each row."""
+
+    class Many(Insertion):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self._at_once = ""
+
+    class Guarded(GuardedUpdate):
+        def run(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
+            assert len(rows) == self._one_by_one.run_many(connection, rows)
+            return [True] * len(rows)
+
+    patches: Mapping[str, type] = {"Insertion": Many, "GuardedUpdate": Guarded}
+    for name, kind in patches.items():
+        monkeypatch.setattr(f"orchestrator.saga_log.sql_writes.{name}", kind)
+    cost = measured(postgres_url, tmp_path)
+    assert over(f"statements for {CROWD} creates, postgresql", creates(cost.together))
+    assert over(f"statements for {CROWD} appends, postgresql", appends(cost.together))
+
+
+def moved_by_replacing(
+    state: SagaState, phase: Phase, time_us: int, actions: Any, results: Any
+) -> SagaState:
+    """What is written out in `evolve`, in the short way."""
+    end_time_us = time_us if phase.settled else None
+    return replace(
+        state,
+        phase=phase,
+        actions=actions,
+        results=results,
+        update_time_us=time_us,
+        end_time_us=state.end_time_us if phase is state.phase else end_time_us,
+        revision=state.revision + 1,
+    )
+
+
+@of_this_python
+def test_a_needless_copy_at_each_step_is_seen_in_the_whole(
+    planted: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evolving, "_moved", moved_by_replacing)
+    cost = planted()
+    assert over("function calls: a process in the loop's thread", cost.loop_calls)
