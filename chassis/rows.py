@@ -6,11 +6,12 @@ version than the one it was decided on.
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import sqlalchemy as sa
 
 from chassis.entities import Versioned
+from chassis.guarded_update import GuardedUpdate
 from chassis.statements import Insertion, Row, Statement
 
 __all__ = ["Row", "RowTable", "Statement"]
@@ -30,15 +31,23 @@ class _Statements:
         self._key = table.c[key]
         columns = table.c.keys()
         self.insert = Insertion(table, dialect)
-        guarded = (
-            table.update()
-            .where(self._key == sa.bindparam("at_key"))
-            .where(table.c.version == sa.bindparam("at_version"))
-            .values({name: sa.bindparam(f"new_{name}") for name in (*mutable, "version")})
-        )
+        changes: dict[str, sa.ColumnElement[Any]] = {
+            name: sa.bindparam(f"new_{name}") for name in (*mutable, "version")
+        }
         # The row as it is to be, then the version that it goes over.
-        places = [f"new_{name}" if name != key else "at_key" for name in columns]
-        self.update = Statement(guarded, dialect, [*places, "at_version"])
+        places = {
+            f"new_{name}" if name != key else "at_key": table.c[name].type for name in columns
+        }
+        self.update = GuardedUpdate(
+            table,
+            guards=(
+                self._key == sa.bindparam("at_key"),
+                table.c.version == sa.bindparam("at_version"),
+            ),
+            changes=changes,
+            places={**places, "at_version": table.c.version.type},
+            dialect=dialect,
+        )
         at_version = (
             table.delete()
             .where(self._key == sa.bindparam("at_key"))
@@ -111,7 +120,7 @@ class RowTable(Generic[E]):
         """Writes each over version `entity.version - 1`; returns how many rows were hit."""
         update = self._statements(connection).update
         rows = ((*self._to_row(entity), entity.version - 1) for entity in entities)
-        return update.run_many(connection, self._in_order(rows))
+        return update.count(connection, self._in_order(rows))
 
     def delete(self, connection: sa.Connection, entities: Sequence[E]) -> int:
         """Deletes each at its version; returns how many rows were hit."""

@@ -34,10 +34,10 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
 from chassis.group_commit import Missed
+from chassis.guarded_update import GuardedUpdate
 from chassis.statements import Insertion, Row
 from orchestrator.saga.record import record
 from orchestrator.saga_log import sql_reads
-from orchestrator.saga_log.guarded_update import GuardedUpdate
 from orchestrator.saga_log.protocol import (
     FIRST_EPOCH,
     Append,
@@ -257,7 +257,7 @@ class LogWriter:
         # In the order of the ids, everywhere: so replicas never wait in a circle.
         in_order = sorted(commands.items(), key=lambda it: it[1].append.process_id)
         rows = [_append_values(command.append) for _, command in in_order]
-        hits = self._append.run(connection, rows)
+        hits = self._append.hits(connection, rows)
         done = list(zip(in_order, hits, strict=True))
         self._insert_events(connection, (_appended(it) for (_, it), is_hit in done if is_hit))
         return {

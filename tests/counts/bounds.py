@@ -54,9 +54,9 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "statements for 16 CreateOrder, sqlite": exact(4),
         "statements for 16 CreateOrder, postgresql": exact(4),
         "statements for 16 ConfirmOrder, sqlite": exact(4),
-        "statements for 16 ConfirmOrder, postgresql": exact(19),
+        "statements for 16 ConfirmOrder, postgresql": exact(4),
         "statements for 16 CreatePayment, sqlite": exact(8),
-        "statements for 16 CreatePayment, postgresql": exact(23),
+        "statements for 16 CreatePayment, postgresql": exact(8),
         "statements for 16 CreateDelivery, sqlite": exact(7),
         "statements for 16 CreateDelivery, postgresql": exact(9),
         # What Python does: calls of functions (see harness/python_calls.py), blocks of memory.

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 
 from chassis.database import Database
 from chassis.group_commit import GroupCommit
+from chassis.guarded_update import GuardedUpdate
 from chassis.statements import Insertion, Row, Statement
 from orchestrator.saga import evolve as evolving
 from orchestrator.saga.state import Phase, SagaState
-from orchestrator.saga_log.guarded_update import GuardedUpdate
 from orchestrator.saga_log.protocol import Append
 from orchestrator.saga_log.sql import SqlSagaLog
 from orchestrator.saga_log.sql_work import Work
@@ -173,7 +173,7 @@ def test_a_statement_for_each_row_is_seen_on_postgresql(
             self._at_once = ""
 
     class Guarded(GuardedUpdate):
-        def run(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
+        def hits(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
             assert len(rows) == self._one_by_one.run_many(connection, rows)
             return [True] * len(rows)
 

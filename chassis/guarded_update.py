@@ -4,9 +4,10 @@ Invariant: a row is written only where its guards hold, in the statement itself;
 that are about the same row and the same guards, one hits. Nothing of a batch is written by those
 that missed. Must never: leave a savepoint behind.
 
-A server is sent the whole batch as one value, and says which it hit. SQLite is in this process: one
-after the other is quickest there. It only counts: where somebody missed, all of it is taken back,
-and each is run alone.
+A server is sent the whole batch as one value, and says which it hit; it locks rows in the order in
+which they are given, for whoever writes goes by keys (see postgres_engine). SQLite is in this
+process: one after the other is quickest there. It only counts: whoever wants to know which missed
+has all of it taken back, and each run alone.
 """
 
 import json
@@ -51,12 +52,17 @@ class GuardedUpdate:
             )
             self._at_once = Statement(at_once, dialect, [_ROWS])
 
-    def run(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
+    def count(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
+        """Runs it for each of `rows`, values as `places` has them; how many hit."""
+        if self._at_once is not None:
+            return len(self._hit_at_once(connection, rows))
+        return self._one_by_one.run_many(connection, rows)
+
+    def hits(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
         """Runs it for each of `rows`, values as `places` has them; for each, whether it hit."""
         if self._at_once is not None:
-            text = _to_json([(at, *row) for at, row in enumerate(rows)])
-            found = {at for (at,) in self._at_once.select(connection, (text,))}
-            return [at in found for at in range(len(rows))]
+            hit_at = self._hit_at_once(connection, rows)
+            return [at in hit_at for at in range(len(rows))]
         if len(rows) == 1:
             return [self._one_by_one.run_many(connection, rows) == 1]
         run(connection, "SAVEPOINT guarded")
@@ -67,6 +73,12 @@ class GuardedUpdate:
         if hit == len(rows):
             return [True] * len(rows)
         return [self._one_by_one.run_many(connection, [row]) == 1 for row in rows]
+
+    def _hit_at_once(self, connection: sa.Connection, rows: Sequence[Row]) -> set[int]:
+        """The places of those that hit."""
+        assert self._at_once is not None, "asked of a server"
+        text = _to_json([(at, *row) for at, row in enumerate(rows)])
+        return {at for (at,) in self._at_once.select(connection, (text,))}
 
 
 def _sent(places: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Subquery:
