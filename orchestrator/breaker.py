@@ -24,7 +24,7 @@ import structlog
 
 from chassis.clock import MICROSECONDS_PER_SECOND, Clock
 from orchestrator.alarm import Alarm
-from orchestrator.ramp import Ramp
+from orchestrator.ramp import TAKEOVER, Ramp
 
 UNANSWERED_MIN: Final = 5
 """So many attempts in a row are more than an accident."""
@@ -109,10 +109,13 @@ class Breaker:
         is_there: Callable[[], Awaitable[bool]],
         window_max: int,
         ramp: Ramp | None = None,
+        takeover: Ramp = TAKEOVER,
     ) -> None:
         """`name` is what the log calls the target, `window_max` how many may ever be out at once.
 
-        `is_there` asks the target for a sign of life, in a fraction of a second; it never raises.
+        `ramp` is the way back from having been down, `takeover` that of what was taken over while
+        nobody was. `is_there` asks the target for a sign of life, in a fraction of a second; it
+        never raises.
         """
         self.shut = False
         self.lives = 0
@@ -121,7 +124,9 @@ class Breaker:
         self._clock = clock
         self._is_there = is_there
         self._window_max = window_max
-        self._ramp = Ramp() if ramp is None else ramp
+        self._takeover = takeover
+        self._comeback = Ramp() if ramp is None else ramp
+        self._ramp = self._comeback
         self._state = State.CLOSED
         self._incident: _Incident | None = None
         # Attempts that went unanswered since the last one that was not.
@@ -198,7 +203,7 @@ class Breaker:
         """As a gate does."""
         turn = _Turn(self, ring)
         if self._state is State.CLOSED and not self._queue and not self._out:
-            self._begin_ramp()
+            self._begin_ramp(self._takeover)
         if not self._queue and self._seconds_to_next() == 0:
             self._grant(turn)
             return turn
@@ -281,7 +286,7 @@ class Breaker:
     def _comes_back(self) -> None:
         assert self._incident is not None, "what is open was found to be down"
         self._move(Sign.AN_ANSWER)
-        self._begin_ramp()
+        self._begin_ramp(self._comeback)
         self._incident.back_us = self._ramp_us
         self._alarm.ring()
         self._close_if_it_may()
@@ -303,7 +308,8 @@ class Breaker:
         self._state = MOVES[self._state, sign]
         self.shut = self._state is not State.CLOSED
 
-    def _begin_ramp(self) -> None:
+    def _begin_ramp(self, ramp: Ramp) -> None:
+        self._ramp = ramp
         self._ramp_us = self._clock.now_us()
         self._begun = 0
 

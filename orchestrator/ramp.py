@@ -49,3 +49,11 @@ class Ramp:
     @property
     def _scale(self) -> float:
         return self.per_second * self.rate_doubles_seconds / _LN_2
+
+
+TAKEOVER: Final = Ramp(
+    per_second=500.0, window=1_000, window_doubles_seconds=1.0, length_seconds=5.0
+)
+"""For what is taken over from an orchestrator that died while the target was not down. Most of it
+was outstanding there a moment ago, so the window is what a target is given anyway; ten thousand
+have begun after four seconds, however slow it is."""

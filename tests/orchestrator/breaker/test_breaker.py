@@ -315,14 +315,34 @@ def test_those_who_ask_where_it_is_closed_come_along_the_ramp_and_no_others_are_
     target = Target()
 
     async def scenario() -> list[int]:
-        tasks = [asyncio.create_task(target.attempt()) for _ in range(1_000)]
+        tasks = [asyncio.create_task(target.attempt()) for _ in range(5_000)]
         await target.clock.sleep(1.0)
         assert not target.breaker.shut
-        assert target.breaker.held > 800
+        assert target.breaker.held > 4_000
         await asyncio.gather(*tasks)
         return target.per_second(since=0.0)
 
     is_a_ramp(play(scenario()))
+
+
+def seconds_of_a_takeover(target: Target) -> float:
+    """How long until two thousand calls are out again that take ten seconds each."""
+
+    async def scenario() -> float:
+        tasks = [asyncio.create_task(target.attempt(takes_seconds=10.0)) for _ in range(2_000)]
+        await asyncio.gather(*tasks)
+        return max(target.arrivals)
+
+    return play(scenario())
+
+
+def test_a_slow_target_has_soon_all_again_that_were_outstanding_before_a_crash() -> None:
+    assert seconds_of_a_takeover(Target(window_max=20_000)) < 2.5
+
+
+def test_along_the_ramp_of_a_target_that_was_down_they_would_wait_for_long() -> None:
+    """Removes the mechanism: the other ramp."""
+    assert seconds_of_a_takeover(Target(window_max=20_000, takeover=Ramp())) > 10.0
 
 
 def test_after_the_ramp_it_is_closed_even_if_many_are_still_held() -> None:

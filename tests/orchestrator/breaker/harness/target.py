@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from orchestrator.breaker import UNANSWERED_MIN, Breaker, State
-from orchestrator.ramp import Ramp
+from orchestrator.ramp import TAKEOVER, Ramp
 from tests.orchestrator.harness.virtual_time import VirtualClock
 
 
@@ -16,6 +16,7 @@ class Target:
     asked: int = 0
     asking_takes_seconds: float = 0.0
     ramp: Ramp = field(default_factory=Ramp)
+    takeover: Ramp = TAKEOVER
     window_max: int = 1_000
     clock: VirtualClock = field(default_factory=VirtualClock)
     breaker: Breaker = field(init=False)
@@ -33,6 +34,7 @@ class Target:
             is_there=self._is_there,
             window_max=self.window_max,
             ramp=self.ramp,
+            takeover=self.takeover,
         )
 
     async def _is_there(self) -> bool:

@@ -1,0 +1,90 @@
+"""Admission: whose process begins now, who waits for a moment, and who is turned away.
+
+Invariant: a process is let in only while fewer run than the limit, which follows how late the loop
+is; and those that run and those who wait are never more than the bound that was set. Who waits is
+let in in the order of coming. Who would wait for longer than he has patience is turned away at
+once, not when his time is up. Must never: turn anybody away because participants are slow.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from chassis.clock import MICROSECONDS_PER_SECOND, Clock
+from orchestrator.limit import OBSERVED_EVERY_SECONDS, Limit
+
+PATIENCE_SHARE: Final = 0.2
+"""Of the time that a caller gives: so much may go by before the process begins."""
+
+
+class Admission:
+    """Lets processes begin."""
+
+    def __init__(self, *, running: Callable[[], int], most: int, clock: Clock) -> None:
+        """`running` says how many processes run, `most` how many may run and wait, together."""
+        self._running = running
+        self._most = most
+        self._clock = clock
+        self._limit = Limit(most)
+        # In the order of coming. Who left is still there, until it is his turn.
+        self._waiting: deque[asyncio.Future[bool]] = deque()
+        # Let in, but not counted among those that run yet.
+        self._on_their_way = 0
+        self._begun = 0
+        self._closed = False
+
+    async def admits(self, *, patience_seconds: float) -> bool:
+        """Whether a process may begin, and before the next turn of the loop; waits for its turn."""
+        running = self._running() + self._on_their_way
+        if self._closed or running + len(self._waiting) >= self._most:
+            return False
+        if not self._waiting and running < self._limit.running_max:
+            self._begun += 1
+            return True
+        if len(self._waiting) >= self._limit.waiting_max(patience_seconds):
+            return False
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            return await place
+        finally:
+            if not place.cancelled() and place.result():
+                self._on_their_way -= 1
+
+    async def run(self) -> None:
+        """Observes how late the loop is, and lets in who may; until it is cancelled."""
+        then_us = self._clock.now_us()
+        while True:
+            await self._clock.sleep(OBSERVED_EVERY_SECONDS)
+            now_us = self._clock.now_us()
+            # A clock that did not move would say that all of it began at once.
+            seconds = max((now_us - then_us) / MICROSECONDS_PER_SECOND, OBSERVED_EVERY_SECONDS)
+            then_us = now_us
+            begun, self._begun = self._begun, 0
+            self._limit.observe(
+                late_seconds=seconds - OBSERVED_EVERY_SECONDS,
+                seconds=seconds,
+                begun=begun,
+                running=self._running(),
+                waiting=len(self._waiting),
+            )
+            self._let_in()
+
+    def close(self) -> None:
+        """Admits nobody any more, nor who waits."""
+        self._closed = True
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(False)
+
+    def _let_in(self) -> None:
+        room = self._limit.running_max - self._running() - self._on_their_way
+        while self._waiting and room > 0:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(True)
+                self._begun += 1
+                self._on_their_way += 1
+                room -= 1
