@@ -8,8 +8,7 @@ once, not when his time is up. Must never: turn anybody away because participant
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from chassis.clock import MICROSECONDS_PER_SECOND, Clock
 from orchestrator.limit import OBSERVED_EVERY_SECONDS, Limit
@@ -18,12 +17,21 @@ PATIENCE_SHARE: Final = 0.2
 """Of the time that a caller gives: so much may go by before the process begins."""
 
 
+class Running(Protocol):
+    """Where the processes run."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many run."""
+        ...
+
+
 class Admission:
     """Lets processes begin."""
 
-    def __init__(self, *, running: Callable[[], int], most: int, clock: Clock) -> None:
-        """`running` says how many processes run, `most` how many may run and wait, together."""
-        self._running = running
+    def __init__(self, runner: Running, *, most: int, clock: Clock) -> None:
+        """`most` is how many processes may run and wait to begin, together."""
+        self._runner = runner
         self._most = most
         self._clock = clock
         self._limit = Limit(most)
@@ -36,7 +44,7 @@ class Admission:
 
     async def admits(self, *, patience_seconds: float) -> bool:
         """Whether a process may begin, and before the next turn of the loop; waits for its turn."""
-        running = self._running() + self._on_their_way
+        running = self._runner.in_flight + self._on_their_way
         if self._closed or running + len(self._waiting) >= self._most:
             return False
         if not self._waiting and running < self._limit.running_max:
@@ -66,7 +74,7 @@ class Admission:
                 late_seconds=seconds - OBSERVED_EVERY_SECONDS,
                 seconds=seconds,
                 begun=begun,
-                running=self._running(),
+                running=self._runner.in_flight,
                 waiting=len(self._waiting),
             )
             self._let_in()
@@ -80,7 +88,7 @@ class Admission:
                 place.set_result(False)
 
     def _let_in(self) -> None:
-        room = self._limit.running_max - self._running() - self._on_their_way
+        room = self._limit.running_max - self._runner.in_flight - self._on_their_way
         while self._waiting and room > 0:
             place = self._waiting.popleft()
             if not place.done():

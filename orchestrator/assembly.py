@@ -19,6 +19,7 @@ from oms.orchestrator.v1 import (
 from orchestrator import admin_servicer, servicer
 from orchestrator.action import Action
 from orchestrator.admin_servicer import OrderProcessAdminServicer
+from orchestrator.admission import Admission
 from orchestrator.audit.audit import Audit
 from orchestrator.audit.audits import Audits
 from orchestrator.audit.books import Books
@@ -103,6 +104,7 @@ class Orchestrator:
     # What runs from the start to the drain.
     _recovering: asyncio.Task[None] | None = None
     _beating: asyncio.Task[None] | None = None
+    _admitting: asyncio.Task[None] | None = None
     _retaining: asyncio.Task[None] | None = None
     _looking: tuple[asyncio.Task[None], ...] = ()
 
@@ -154,10 +156,10 @@ class Orchestrator:
             runner=self.runner,
             clock=clock,
             owner=owner,
-            # What is recovered comes on top of what is admitted.
-            resident_max=2 * in_flight_max,
+            resident_max=2 * in_flight_max,  # what is recovered comes on top of what is admitted
             look_seconds=pace.look_seconds,
         )
+        self._admission = Admission(self.runner, most=in_flight_max, clock=clock)
         self._interventions = Interventions(log=log, feed=feed, clock=clock, wake=self._wake)
         self._servicer = OrderProcessServicer(
             log=log,
@@ -170,7 +172,7 @@ class Orchestrator:
             definition=versions.current,
             process_deadline_seconds=process_deadline_seconds,
             return_window_seconds=return_window_seconds,
-            in_flight_max=in_flight_max,
+            admission=self._admission,
         )
         self._admin_servicer = OrderProcessAdminServicer(
             log=log, interventions=self._interventions, audits=self._audits
@@ -184,6 +186,7 @@ class Orchestrator:
             self._beating = asyncio.create_task(self._heartbeat.run())
         self._looking = tuple(asyncio.create_task(it.run()) for it in self._looks)
         self._recovering = asyncio.create_task(self.recovery.run())
+        self._admitting = asyncio.create_task(self._admission.run())
         if self._retention is not None:
             self._retaining = asyncio.create_task(self._retention.run())
 
@@ -217,6 +220,9 @@ class Orchestrator:
         """
         self._servicer.drain()
         self._audits.drain()
+        if self._admitting is not None:
+            self._admitting.cancel()
+            await asyncio.wait((self._admitting,))
         if self._retaining is not None:
             # Wherever it is just now, it is gone on with later.
             self._retaining.cancel()

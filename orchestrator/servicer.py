@@ -13,13 +13,14 @@ import grpc
 from structlog.contextvars import bind_contextvars
 
 from chassis import faults
-from chassis.clock import Clock
+from chassis.clock import MICROSECONDS_PER_SECOND, Clock
 from chassis.ids import IdSource
 from chassis.validation import INT64_MAX
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.orchestrator.v1 import order_process_service_pb2_grpc
 from orchestrator import requests, views
+from orchestrator.admission import PATIENCE_SHARE, Admission
 from orchestrator.feed import Feed, Subscription
 from orchestrator.interventions import Interventions
 from orchestrator.order_process import PROCESS_PREFIX, process_id_of, start_order_process
@@ -72,7 +73,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         definition: Definition,
         process_deadline_seconds: float,
         return_window_seconds: float,
-        in_flight_max: int,
+        admission: Admission,
     ) -> None:
         """`feed` notices of all that happens to a process, `rests` only of its coming to rest."""
         self._log = log
@@ -85,12 +86,13 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         self._definition = definition
         self._process_deadline_us = microseconds(process_deadline_seconds)
         self._return_window_us = microseconds(return_window_seconds)
-        self._in_flight_max = in_flight_max
+        self._admission = admission
         self._draining = False
 
     def drain(self) -> None:
         """Admits nothing more, ends watches, and has callers that wait answered."""
         self._draining = True
+        self._admission.close()
         self._feed.notify_all()
         self._rests.notify_all()
 
@@ -100,22 +102,22 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         """Accepts an order and drives it; answers when it is at rest, or before the deadline."""
         answer_at = _answer_at(context)
         request_id, order = requests.start(request)
+        if not await self._admits(answer_at):
+            row = await self._started_before(request_id, order)
+            return await self._answer_late(row, request, until=answer_at)
         process_id = self._ids.draw(PROCESS_PREFIX)
         with self._rests.subscribe(process_id) as rest:
             row = await self._started(request_id, order, process_id=process_id)
-            bind_contextvars(process_id=row.process_id)
             if row.process_id == process_id:
+                bind_contextvars(process_id=process_id)
                 run = self._runner.run_of(process_id)
                 if not request.return_immediately:
                     await self._rested(process_id, rest, until=answer_at)
                 if run is not None and (state := self._known(run)) is not None:
                     process = views.process_message(row, state)
                     return pb.StartOrderProcessResponse(process=process)
-        if row.process_id != process_id and not request.return_immediately:
-            with self._rests.subscribe(row.process_id) as rest:
-                if not await self._is_at_rest(row.process_id):
-                    await self._rested(row.process_id, rest, until=answer_at)
-        return pb.StartOrderProcessResponse(process=await self._shown(row.process_id))
+                return pb.StartOrderProcessResponse(process=await self._shown(process_id))
+        return await self._answer_late(row, request, until=answer_at)
 
     async def GetOrderProcess(  # noqa: N802 - the contract names it
         self, request: pb.GetOrderProcessRequest, _context: Context
@@ -228,32 +230,47 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
             raise faults.Refused("CONTENDED", "the process moves on too fast; ask again")
         return pb.CancelOrderProcessResponse(process=views.process_message(stored.row, state))
 
+    async def _admits(self, answer_at: float | None) -> bool:
+        """Whether a process may begin now; waits for a moment, by the time that the caller has."""
+        seconds = self._process_deadline_us / MICROSECONDS_PER_SECOND
+        if answer_at is not None:
+            seconds = answer_at - asyncio.get_running_loop().time()
+        admitted = await self._admission.admits(patience_seconds=PATIENCE_SHARE * seconds)
+        return admitted and not self._draining
+
+    async def _started_before(self, request_id: str, order: PlacedOrder) -> ProcessRow:
+        """The process that this request began before; nothing begins."""
+        row = await self._log.find(request_id)
+        if row is None:
+            raise _draining() if self._draining else _overloaded()
+        _check_same(row, order.fingerprint())
+        return row
+
     async def _started(self, request_id: str, order: PlacedOrder, *, process_id: str) -> ProcessRow:
         """The process of this request: the one that it began before, or one that begins now."""
         fingerprint = order.fingerprint()
-        overloaded = self._runner.in_flight >= self._in_flight_max
-        if self._draining or overloaded:
-            found = await self._log.find(request_id)
-            if found is None:
-                raise _draining() if self._draining else _overloaded()
-            row = found
-        else:
-            row, _ = await start_order_process(
-                self._runner,
-                order,
-                definition=self._definition,
-                process_id=process_id,
-                request_id=request_id,
-                fingerprint=fingerprint,
-                deadline_us=self._clock.now_us() + self._process_deadline_us,
-            )
-        if row.fingerprint != fingerprint:
-            raise faults.Conflict(
-                "REQUEST_ID_REUSED",
-                "the request_id began a process with other content; draw another request_id",
-                metadata={"process_id": row.process_id},
-            )
+        row, _ = await start_order_process(
+            self._runner,
+            order,
+            definition=self._definition,
+            process_id=process_id,
+            request_id=request_id,
+            fingerprint=fingerprint,
+            deadline_us=self._clock.now_us() + self._process_deadline_us,
+        )
+        _check_same(row, fingerprint)
         return row
+
+    async def _answer_late(
+        self, row: ProcessRow, request: pb.StartOrderProcessRequest, *, until: float | None
+    ) -> pb.StartOrderProcessResponse:
+        """The answer to a request that began its process before."""
+        bind_contextvars(process_id=row.process_id)
+        if not request.return_immediately:
+            with self._rests.subscribe(row.process_id) as rest:
+                if not await self._is_at_rest(row.process_id):
+                    await self._rested(row.process_id, rest, until=until)
+        return pb.StartOrderProcessResponse(process=await self._shown(row.process_id))
 
     async def _rested(self, process_id: str, rest: Subscription, *, until: float | None) -> None:
         """Returns once the process is at rest, the time has come or the server drains."""
@@ -331,6 +348,16 @@ def _answer_at(context: Context) -> float | None:
         return None
     margin = min(max(MARGIN_SHARE * remaining, MARGIN_SECONDS_MIN), MARGIN_SECONDS_MAX)
     return asyncio.get_running_loop().time() + remaining - margin
+
+
+def _check_same(row: ProcessRow, fingerprint: str) -> None:
+    """Sees to it that a request asks for what its process was begun with."""
+    if row.fingerprint != fingerprint:
+        raise faults.Conflict(
+            "REQUEST_ID_REUSED",
+            "the request_id began a process with other content; draw another request_id",
+            metadata={"process_id": row.process_id},
+        )
 
 
 def _not_found() -> faults.NotFound:

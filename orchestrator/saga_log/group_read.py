@@ -21,10 +21,16 @@ class GroupRead(Generic[Wanted, Found]):
         read: Callable[[Sequence[Wanted]], Awaitable[Sequence[Found]]],
         *,
         batch_max: int = 100,
+        gathering_seconds: float = 0.0,
     ) -> None:
-        """`read` answers everything that it is asked for, in that order."""
+        """`read` answers everything that it is asked for, in that order.
+
+        Where the last read was of several, the next one is gathered for `gathering_seconds`.
+        """
         self._read = read
         self._batch_max = batch_max
+        self._gathering_seconds = gathering_seconds
+        self._several = False
         self._waiting: list[tuple[Wanted, asyncio.Future[Found]]] = []
         self._reading: asyncio.Task[None] | None = None
 
@@ -39,8 +45,11 @@ class GroupRead(Generic[Wanted, Found]):
     async def _read_all(self) -> None:
         try:
             while self._waiting:
+                if self._several and self._gathering_seconds:
+                    await asyncio.sleep(self._gathering_seconds)
                 batch = self._waiting[: self._batch_max]
                 del self._waiting[: self._batch_max]
+                self._several = len(batch) > 1
                 await self._read_some([it for it in batch if not it[1].done()])
         finally:
             self._reading = None

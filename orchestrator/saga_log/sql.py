@@ -53,6 +53,9 @@ from orchestrator.saga_log.sql_writes import (
 
 T = TypeVar("T")
 
+GATHERING_SECONDS = 0.01
+"""For so long are business keys gathered that are looked for, where they are many: that is when
+callers are turned away, and then little may be spent on each."""
 IN_DOUBT_MAX = 50_000
 """With more processes in doubt than this, no more are created: each is to be looked for later."""
 
@@ -71,6 +74,9 @@ class SqlSagaLog:
         self._commits = commits
         self._work = work or Work(shared=False)
         self._loads: GroupRead[tuple[str, int], StoredProcess | None] = GroupRead(self._load_all)
+        self._finds: GroupRead[str, ProcessRow | None] = GroupRead(
+            self._find_all, gathering_seconds=GATHERING_SECONDS
+        )
         self._pulse = Pulse()
         self._in_doubt: dict[tuple[str, int], None] = {}
 
@@ -132,13 +138,7 @@ class SqlSagaLog:
 
     async def find(self, business_key: str) -> ProcessRow | None:
         """Reads the row of one business key; of a retired process, as it stood."""
-        found = await self._read(
-            lambda connection: (
-                sql_reads.rows_by_key(connection, [business_key])
-                or retired_rows_by_key(connection, [business_key])
-            )
-        )
-        return found.get(business_key)
+        return await self._finds.get(business_key)
 
     async def claim(self, *, owner: str, now_us: int, limit: int) -> tuple[StoredProcess, ...]:
         """Takes over what nobody runs: what the dead left, what is due, and what was in doubt."""
@@ -219,6 +219,10 @@ class SqlSagaLog:
     async def _load_all(self, wanted: Sequence[tuple[str, int]]) -> Sequence[StoredProcess | None]:
         return await self._read(partial(sql_reads.processes, wanted=wanted))
 
+    async def _find_all(self, keys: Sequence[str]) -> Sequence[ProcessRow | None]:
+        found = await self._read(partial(_rows_by_key, keys=keys))
+        return [found.get(key) for key in keys]
+
     async def _submit(self, command: LogCommand) -> LogReply:
         try:
             return await self._commits.submit(command)
@@ -230,6 +234,13 @@ class SqlSagaLog:
             return await self._database.read(query)
         except faults.Unavailable as fault:
             raise _unavailable() from fault
+
+
+def _rows_by_key(connection: Connection, keys: Sequence[str]) -> Mapping[str, ProcessRow]:
+    """The rows of these keys; of retired processes, as they stood."""
+    found = sql_reads.rows_by_key(connection, keys)
+    gone = [key for key in keys if key not in found]
+    return {**retired_rows_by_key(connection, gone), **found} if gone else found
 
 
 def is_shared(url: str) -> bool:

@@ -21,6 +21,7 @@ from chassis.database import Database
 from chassis.ids import IdSource
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from orchestrator import chronicle, servicer
+from orchestrator.admission import Admission
 from orchestrator.feed import Feed
 from orchestrator.interventions import Interventions
 from orchestrator.order_process import ORDER_PROCESSES
@@ -150,7 +151,7 @@ class Crowd:
             definition=versions.current,
             process_deadline_seconds=NEVER_SECONDS,
             return_window_seconds=NEVER_SECONDS,
-            in_flight_max=10_000,
+            admission=Admission(self.runner, most=10_000, clock=clock),
         )
         self._placed = 0
 

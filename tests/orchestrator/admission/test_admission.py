@@ -17,10 +17,10 @@ class Shop(VirtualClock):
     """Processes that run until they are ended, and a loop that is as late as the test says."""
 
     def __init__(self, *, most: int = 10_000) -> None:
-        self.running = 0
+        self.in_flight = 0
         self.late_seconds = 0.0
         self.order: list[int] = []
-        self.admission = Admission(running=lambda: self.running, most=most, clock=self)
+        self.admission = Admission(self, most=most, clock=self)
 
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds + self.late_seconds)
@@ -28,7 +28,7 @@ class Shop(VirtualClock):
     async def come(self, number: int = 0, *, patience_seconds: float = PATIENT_SECONDS) -> bool:
         admitted = await self.admission.admits(patience_seconds=patience_seconds)
         if admitted:
-            self.running += 1
+            self.in_flight += 1
             self.order.append(number)
         return admitted
 
@@ -54,16 +54,16 @@ def played(shop: Shop, scenario: Coroutine[Any, Any, None]) -> None:
 
 async def comes_to_a_late_one(shop: Shop, *, running: int) -> None:
     """It was late for long, with as many running as may; then others come, and some end."""
-    shop.running = running
+    shop.in_flight = running
     await shop.is_late(0.1, for_seconds=30.0)
     waiting = [shop.comes(it) for it in range(10)]
     await asyncio.sleep(1.0)
-    assert running == shop.running
-    shop.running -= 3
+    assert running == shop.in_flight
+    shop.in_flight -= 3
     await asyncio.sleep(1.0)
-    assert running == shop.running
+    assert running == shop.in_flight
     assert [0, 1, 2] == shop.order
-    shop.running = 0
+    shop.in_flight = 0
     assert all(await asyncio.gather(*waiting))
     assert list(range(10)) == shop.order
 
@@ -94,17 +94,17 @@ def test_thousands_that_wait_for_slow_participants_are_all_let_in() -> None:
         assert all(await asyncio.gather(*tasks))
 
     played(shop, scenario())
-    assert 3_000 == shop.running
+    assert 3_000 == shop.in_flight
 
 
 async def comes_to_a_full_house(shop: Shop) -> None:
-    shop.running = LEAST
+    shop.in_flight = LEAST
     await shop.is_late(0.1, for_seconds=30.0)
     waiting = [shop.comes() for _ in range(WAITING_LEAST)]
     await asyncio.sleep(0)
     async with asyncio.timeout(0):
         assert not await shop.come(patience_seconds=1.0)
-    shop.running = 0
+    shop.in_flight = 0
     assert all(await asyncio.gather(*waiting))
 
 
@@ -130,7 +130,7 @@ def test_more_than_the_bound_never_run_and_wait_together() -> None:
     shop = Shop(most=FIRST + 10)
 
     async def scenario() -> None:
-        shop.running = FIRST
+        shop.in_flight = FIRST
         waiting = [shop.comes() for _ in range(10)]
         await asyncio.sleep(0)
         assert not await shop.come()
@@ -144,12 +144,12 @@ def test_who_leaves_while_he_waits_takes_nobodys_place() -> None:
     shop = Shop()
 
     async def scenario() -> None:
-        shop.running = LEAST
+        shop.in_flight = LEAST
         await shop.is_late(0.1, for_seconds=30.0)
         first, second = shop.comes(1), shop.comes(2)
         await asyncio.sleep(0)
         first.cancel()
-        shop.running -= 1
+        shop.in_flight -= 1
         assert await second
 
     played(shop, scenario())
@@ -160,12 +160,12 @@ def test_a_closed_one_admits_nobody_nor_who_waits() -> None:
     shop = Shop()
 
     async def scenario() -> None:
-        shop.running = LEAST
+        shop.in_flight = LEAST
         await shop.is_late(0.1, for_seconds=30.0)
         waiting = shop.comes()
         await asyncio.sleep(0)
         shop.admission.close()
-        shop.running = 0
+        shop.in_flight = 0
         assert not await waiting
         assert not await shop.come()
 
