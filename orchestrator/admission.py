@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from chassis.clock import MICROSECONDS_PER_SECOND, Clock
 from orchestrator.limit import OBSERVED_EVERY_SECONDS, Limit
 
-PATIENCE_SHARE: Final = 0.2
+PATIENCE_SHARE: Final = 1 / 3
 """Of the time that a caller gives: so much may go by before the process begins."""
 
 
