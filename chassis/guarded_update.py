@@ -10,20 +10,17 @@ process: one after the other is quickest there. It only counts: whoever wants to
 has all of it taken back, and each run alone.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
-from chassis.statements import Row, Statement, run
+from chassis.statements import ROWS, Row, Statement, run, sent_rows, to_json
 
 E = TypeVar("E", bound=sa.ColumnElement[Any])
 
 _AT: Final = "at"
-_ROWS: Final = "rows"
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class GuardedUpdate:
@@ -43,14 +40,15 @@ class GuardedUpdate:
         self._one_by_one = Statement(update, dialect, list(places))
         self._at_once: Statement | None = None
         if dialect.name == "postgresql":
-            sent = _sent(places)
+            # Each with its place in front.
+            sent = sent_rows({_AT: sa.BigInteger(), **places}).subquery("sent")
             at_once = (
                 table.update()
                 .where(*(_bound_to(sent, it) for it in guards))
                 .values({name: _bound_to(sent, it) for name, it in changes.items()})
                 .returning(sent.c[_AT])
             )
-            self._at_once = Statement(at_once, dialect, [_ROWS])
+            self._at_once = Statement(at_once, dialect, [ROWS])
 
     def count(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """Runs it for each of `rows`, values as `places` has them; how many hit."""
@@ -77,21 +75,8 @@ class GuardedUpdate:
     def _hit_at_once(self, connection: sa.Connection, rows: Sequence[Row]) -> set[int]:
         """The places of those that hit."""
         assert self._at_once is not None, "asked of a server"
-        text = _to_json([(at, *row) for at, row in enumerate(rows)])
+        text = to_json([(at, *row) for at, row in enumerate(rows)])
         return {at for (at,) in self._at_once.select(connection, (text,))}
-
-
-def _sent(places: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Subquery:
-    """The rows in the parameter `rows`, a list of lists in JSON, each with its place in front."""
-    elements = sa.func.json_array_elements(sa.cast(sa.bindparam(_ROWS), sa.JSON))
-    row = elements.table_valued("value").render_derived(name="elements").c.value
-    columns = {_AT: sa.BigInteger(), **places}
-    return sa.select(
-        *(
-            sa.cast(row.op("->>")(sa.literal_column(str(place))), kind).label(name)
-            for place, (name, kind) in enumerate(columns.items())
-        )
-    ).subquery("sent")
 
 
 def _bound_to(sent: sa.Subquery, clause: E) -> E:

@@ -6,29 +6,25 @@ version than the one it was decided on.
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
 from chassis.entities import Versioned
 from chassis.guarded_update import GuardedUpdate
+from chassis.key_select import KeySelect
 from chassis.statements import Insertion, Row, Statement
 
 __all__ = ["Row", "RowTable", "Statement"]
 
 E = TypeVar("E", bound=Versioned)
 
-# How many ids one SELECT asks for at the most: well below any database's limit on parameters.
-IDS_MAX: Final = 512
-
 
 class _Statements:
     def __init__(
         self, table: sa.Table, dialect: sa.Dialect, *, key: str, mutable: Sequence[str]
     ) -> None:
-        self._table = table
-        self._dialect = dialect
-        self._key = table.c[key]
+        at_key = table.c[key] == sa.bindparam("at_key")
         columns = table.c.keys()
         self.insert = Insertion(table, dialect)
         changes: dict[str, sa.ColumnElement[Any]] = {
@@ -40,31 +36,16 @@ class _Statements:
         }
         self.update = GuardedUpdate(
             table,
-            guards=(
-                self._key == sa.bindparam("at_key"),
-                table.c.version == sa.bindparam("at_version"),
-            ),
+            guards=(at_key, table.c.version == sa.bindparam("at_version")),
             changes=changes,
             places={**places, "at_version": table.c.version.type},
             dialect=dialect,
         )
         at_version = (
-            table.delete()
-            .where(self._key == sa.bindparam("at_key"))
-            .where(table.c.version == sa.bindparam("at_version"))
+            table.delete().where(at_key).where(table.c.version == sa.bindparam("at_version"))
         )
         self.delete = Statement(at_version, dialect, ["at_key", "at_version"])
-        self._selects: dict[int, Statement] = {}
-
-    def select(self, count: int) -> Statement:
-        """Selects by `count` keys."""
-        if (found := self._selects.get(count)) is None:
-            names = [f"key_{place}" for place in range(count)]
-            clause = sa.select(*self._table.c).where(
-                self._key.in_([sa.bindparam(name) for name in names])
-            )
-            found = self._selects[count] = Statement(clause, self._dialect, names)
-        return found
+        self.select = KeySelect(sa.select(*table.c), table.c[key])
 
 
 class RowTable(Generic[E]):
@@ -99,17 +80,8 @@ class RowTable(Generic[E]):
 
     def load(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, E]:
         """The entities that are there, of those asked for, by id."""
-        statements = self._statements(connection)
-        found: dict[str, E] = {}
-        for begin in range(0, len(ids), IDS_MAX):
-            wanted = ids[begin : begin + IDS_MAX]
-            # Few lengths, so few statements: padded to a power of two with an id that is asked for.
-            count = max(2, 1 << (len(wanted) - 1).bit_length())
-            select = statements.select(count)
-            padded = [*wanted, *[wanted[-1]] * (count - len(wanted))]
-            for row in select.select(connection, padded):
-                found[row[self._key_place]] = self._from_row(row)
-        return found
+        rows = self._statements(connection).select.rows(connection, ids)
+        return {row[self._key_place]: self._from_row(row) for row in rows}
 
     def insert(self, connection: sa.Connection, entities: Sequence[E]) -> None:
         """Adds rows. Raises IntegrityError where one is there already."""

@@ -10,7 +10,7 @@ them through it anew costs more than the database takes, which is why the hot pa
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -21,10 +21,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 Row: TypeAlias = Sequence[Any]
 """The values of one row, or of one run of a statement."""
 
-_ROWS: Final = "rows"
+ROWS: Final = "rows"
+"""The parameter that many rows are sent as."""
 # What JSON spells exactly.
 _SPELT_EXACTLY: Final = (sa.Text, sa.Integer, sa.Boolean)
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Statement:
@@ -90,8 +91,8 @@ class Insertion:
         self._row_by_row = Statement(clause, dialect, table.c.keys())
         self._at_once = ""
         if dialect.name == "postgresql":
-            assert all(isinstance(it.type, _SPELT_EXACTLY) for it in table.c), table.name
-            self._at_once = _of_all(table, clause).compile(dialect=dialect).string
+            rows = sent_rows({it.name: it.type for it in table.c})
+            self._at_once = clause.from_select(table.c.keys(), rows).compile(dialect=dialect).string
 
     def run(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """Adds `rows`, each the values of the table's columns in their order; how many it were.
@@ -103,19 +104,21 @@ class Insertion:
             return self._row_by_row.run_many(connection, rows)
         _begin(connection)
         with _cursor(connection, self._at_once) as cursor:
-            cursor.execute(self._at_once, {_ROWS: _to_json(rows)})
+            cursor.execute(self._at_once, {ROWS: to_json(rows)})
             return int(cursor.rowcount)
 
 
-def _of_all(table: sa.Table, clause: sa.Insert) -> sa.Insert:
-    """The INSERT of what is in the parameter `rows`."""
-    sent = sa.func.json_array_elements(sa.cast(sa.bindparam(_ROWS), sa.JSON))
-    row = sent.table_valued("value").render_derived(name="sent").c.value
-    values = [
-        sa.cast(row.op("->>")(sa.literal_column(str(place))), it.type)
-        for place, it in enumerate(table.c)
-    ]
-    return clause.from_select(table.c.keys(), sa.select(*values))
+def sent_rows(columns: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Select[Any]:
+    """The rows in the parameter `ROWS`, a list of lists in JSON: these columns, in this order."""
+    assert all(isinstance(kind, _SPELT_EXACTLY) for kind in columns.values()), columns
+    elements = sa.func.json_array_elements(sa.cast(sa.bindparam(ROWS), sa.JSON))
+    row = elements.table_valued("value").render_derived(name="elements").c.value
+    return sa.select(
+        *(
+            sa.cast(row.op("->>")(sa.literal_column(str(place))), kind).label(name)
+            for place, (name, kind) in enumerate(columns.items())
+        )
+    )
 
 
 def primary_message(error: BaseException) -> str:

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Column, Connection, Select, bindparam, literal_column, select, tuple_
 
+from chassis.key_select import KeySelect
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.codec import stored_process
-from orchestrator.saga_log.key_select import KeySelect
 from orchestrator.saga_log.protocol import ListQuery, ProcessRow, StoredProcess
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
 

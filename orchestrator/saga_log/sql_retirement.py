@@ -32,9 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 
 from chassis.group_commit import Missed
+from chassis.key_select import KeySelect
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.driver_statement import DriverStatement
-from orchestrator.saga_log.key_select import KeySelect
 from orchestrator.saga_log.protocol import ProcessRow
 from orchestrator.saga_log.retirement import BY_HAND, RetiredProcess, by_hand
 from orchestrator.saga_log.sql_work import locking

@@ -16,7 +16,8 @@ from chassis import faults
 from chassis.database import Database
 from chassis.entities import EntityTable, EntityWriter, change_all
 from chassis.group_commit import Missed
-from chassis.rows import IDS_MAX, RowTable
+from chassis.key_select import KEYS_MAX
+from chassis.rows import RowTable
 from tests.chassis.words.word import (
     WORDS,
     Word,
@@ -132,10 +133,10 @@ async def test_what_does_not_change_is_not_written(tmp_path: Path) -> None:
 
 
 async def test_a_batch_of_any_length_is_loaded(database: Database) -> None:
-    ids = [f"w{number}" for number in range(IDS_MAX + 7)]
+    ids = [f"w{number}" for number in range(KEYS_MAX + 7)]
     change(database, [(id_, create(id_, id_)) for id_ in ids])
     words = table()
-    for count in (0, 1, 2, 3, 5, IDS_MAX, len(ids)):
+    for count in (0, 1, 2, 3, 5, KEYS_MAX, len(ids)):
         found = await database.read(partial(words.load, ids=ids[:count]))
         assert set(ids[:count]) == set(found)
 

@@ -1,4 +1,4 @@
-"""Rows of the saga log by their keys, many at once.
+"""Rows by their keys, many at once.
 
 Invariant: what is found is what the statement finds for each key alone. This module must never
 write, nor ask for more keys at once than every database takes.
@@ -14,7 +14,8 @@ from sqlalchemy import Column, Connection, Select, bindparam
 
 from chassis.statements import Row, Statement
 
-_KEYS_MAX: Final = 512
+KEYS_MAX: Final = 512
+"""How many keys one SELECT asks for at the most: well below any limit on parameters."""
 
 
 class KeySelect:
@@ -28,8 +29,8 @@ class KeySelect:
     def rows(self, connection: Connection, keys: Sequence[str]) -> list[Row]:
         """What is there of these keys; a row is the values of the selection's columns."""
         found: list[Row] = []
-        for begin in range(0, len(keys), _KEYS_MAX):
-            wanted = keys[begin : begin + _KEYS_MAX]
+        for begin in range(0, len(keys), KEYS_MAX):
+            wanted = keys[begin : begin + KEYS_MAX]
             # Few sizes, so few statements: padded to a power of two with a key that is asked for.
             size = max(2, 1 << (len(wanted) - 1).bit_length())
             padded = [*wanted, *[wanted[-1]] * (size - len(wanted))]
