@@ -2,9 +2,12 @@
 
 Invariant: the service is the real one, and every call reaches it: at once, or once the gate opens,
 or some seconds late. SIGUSR1 leads from one to the next: `open`, `held`, `slow` (2 to 10 seconds
-each), and `open` again. SIGUSR2 begins a count of arrivals anew, which is written to
-`<folder>/<service>.arrivals`, a time in seconds for each, as they come; where that file is there
-already, they are counted from the start. Must never: gate the calls about the server itself.
+each), and `open` again; which of them it is, once it is so, is in `<folder>/<service>.gate`.
+SIGUSR2 begins a count of arrivals anew, which is written to `<folder>/<service>.arrivals`, a time
+in seconds for each, as they come; where that file is there already, they are counted from the
+start.
+
+Must never: gate the calls about the server itself.
 """
 
 import asyncio
@@ -21,6 +24,7 @@ import grpc.aio
 
 NEXT: Final = signal.SIGUSR1
 COUNT: Final = signal.SIGUSR2
+OPEN, HELD, SLOW = "open", "held", "slow"
 SLOW_SECONDS: Final = (2.0, 10.0)
 _ABOUT_THE_SERVER: Final = "/grpc."
 
@@ -32,6 +36,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def __init__(self, service: str, folder: Path) -> None:
         self._path = folder / f"{service}.arrivals"
+        self._state_path = folder / f"{service}.gate"
         self._seconds = random.Random(service)
         self._held: asyncio.Event | None = None
         self._slow = False
@@ -61,16 +66,26 @@ class Gate(grpc.aio.ServerInterceptor):
     def _next(self) -> None:
         if self._slow:
             self._slow = False
+            state = OPEN
         elif self._held is None:
             self._held = asyncio.Event()
+            state = HELD
         else:
             self._slow = True
             self._held.set()
             self._held = None
+            state = SLOW
+        self._state_path.write_text(state)
 
     def _count(self) -> None:
         self._path.write_text("")
         self._counts = True
+
+
+def is_now(service: str, folder: Path, state: str) -> bool:
+    """Whether a gate that was told to go on is `OPEN`, `HELD` or `SLOW` now."""
+    path = folder / f"{service}.gate"
+    return path.exists() and path.read_text() == state
 
 
 def arrivals(service: str, folder: Path) -> list[float]:

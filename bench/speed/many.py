@@ -16,7 +16,7 @@ from bench.chaos.service import WillNotRun
 from bench.speed.books import audited, completed, until_settled
 from bench.speed.child import Child
 from bench.speed.contenders import CONTENDERS, OURS_SQLITE
-from bench.speed.gated import COUNT, NEXT, arrivals
+from bench.speed.gated import COUNT, HELD, NEXT, OPEN, SLOW, arrivals, is_now
 from bench.speed.job import Job
 from bench.speed.stage import MODULES, Stage
 from bench.speed.usage import usage_of
@@ -85,19 +85,19 @@ async def measure_many(say: Callable[[str], None], *, processes: int = PROCESSES
             await _accept(stage, orchestrator, work="process", calls=1)
             idle = usage_of([orchestrator.pid]).memory_bytes_now / _KIB
             _tell(stage, COUNT)
-            _tell(stage, NEXT)
+            await _gates(stage, HELD)
             accept_seconds = await _accept(stage, orchestrator, work="accept", calls=processes)
             await _all_held(stage, processes)
             full = usage_of([orchestrator.pid]).memory_bytes_now / _KIB
             say(f"{processes:,} accepted in {accept_seconds:.1f} s, {full - idle:,.0f} KiB more")
-            _tell(stage, NEXT)
+            await _gates(stage, SLOW)
             await asyncio.sleep(_KILLED_AFTER_SECONDS)
             gone_on = await _killed_and_gone_on(stage, orchestrator)
             say(f"killed and started again, the first went on after {gone_on or -1:.2f} s")
             began = time.monotonic()
             settled = await until_settled(orchestrator, SETTLED_SECONDS_MAX)
             settled_seconds = None if settled is None else time.monotonic() - began
-            _tell(stage, NEXT)
+            await _gates(stage, OPEN)
             say(f"settled after {settled_seconds or -1:.1f} s")
             return Many(
                 processes=processes,
@@ -151,6 +151,16 @@ async def _killed_and_gone_on(stage: Stage, orchestrator: Child) -> float | None
             return max(0.0, min(first) - began)
         await asyncio.sleep(_LOOK_SECONDS)
     return None
+
+
+async def _gates(stage: Stage, state: str) -> None:
+    """Has the gates go on to their next state. A call that comes before they have is slow still."""
+    _tell(stage, NEXT)
+    began = time.monotonic()
+    while not all(is_now(name, stage.folder, state) for name in MODULES.values()):
+        if time.monotonic() - began > HELD_SECONDS_MAX:
+            raise WillNotRun(f"the gates are not {state}")
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _tell(stage: Stage, number: signal.Signals) -> None:

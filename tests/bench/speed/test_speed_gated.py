@@ -50,6 +50,13 @@ async def test_what_is_held_goes_on_when_the_gate_opens_and_nothing_is_lost(gate
     assert ["the service"] * 3 == await asyncio.gather(*held)
 
 
+async def test_a_gate_says_in_which_state_it_is(gate: Gate, tmp_path: Path) -> None:
+    assert not gated.is_now(SERVICE, tmp_path, gated.HELD)
+    for state in (gated.HELD, gated.SLOW, gated.OPEN):
+        gate._next()
+        assert gated.is_now(SERVICE, tmp_path, state)
+
+
 async def test_a_slow_gate_opens_again(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gated, "SLOW_SECONDS", (3_600.0, 3_600.0))
     gate._next()
