@@ -9,7 +9,6 @@ them through it anew costs more than the database takes, which is why the hot pa
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
@@ -18,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from chassis.json_text import json_encoder
+
 Row: TypeAlias = Sequence[Any]
 """The values of one row, or of one run of a statement."""
 
@@ -25,7 +26,7 @@ ROWS: Final = "rows"
 """The parameter that many rows are sent as."""
 # What JSON spells exactly.
 _SPELT_EXACTLY: Final = (sa.Text, sa.Integer, sa.Boolean)
-to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+to_json: Final = json_encoder(ensure_ascii=False)
 
 
 class Statement:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from chassis.entities import change_all
 from chassis.group_commit import GroupCommit, Missed
+from chassis.json_text import json_encoder
 from chassis.listings import Listing, select_page
 from chassis.rows import RowTable
 from chassis.statements import Row
@@ -35,7 +36,7 @@ _DELIVERIES: Final = sa.Table(
     sa.Column("address", sa.Text),
 )
 
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_to_json: Final = json_encoder(ensure_ascii=False)
 
 Transition: TypeAlias = Callable[[Delivery | None, Couriers], Delivery | None]
 """None: there is to be none any more."""

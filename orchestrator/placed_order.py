@@ -6,14 +6,14 @@ message.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
+from chassis.json_text import json_encoder
 from orchestrator.saga.events import JSON
 from orchestrator.saga.record import record
 
-_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_canonical: Final = json_encoder(sort_keys=True)
 
 
 @record
@@ -121,5 +121,5 @@ class PlacedOrder:
 
     def fingerprint(self) -> str:
         """What tells this content from any other: SHA-256 over canonical JSON, in hexadecimal."""
-        canonical = _CANONICAL.encode(self.content())
+        canonical = _canonical(self.content())
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()

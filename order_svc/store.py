@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from chassis.json_text import json_encoder
 from chassis.listings import Listing, select_page
 from chassis.rows import RowTable
 from chassis.statements import Row
@@ -30,7 +31,7 @@ _ORDERS: Final = sa.Table(
 )
 _SUMMARY: Final = (*tuple(_ORDERS.c)[:8], _ORDERS.c.delivery_address)
 
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_to_json: Final = json_encoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final, assert_never
 
+from chassis.json_text import json_encoder
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
     JSON,
@@ -47,7 +48,7 @@ KINDS: Final[Mapping[type[Event], str]] = {
 
 # Nearly all events of nearly all processes are one of a few, but for their times.
 _SAME_BODIES_MAX: Final = 1_024
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_to_json: Final = json_encoder(allow_nan=False)
 
 
 class Undecodable(Exception):  # noqa: N818 - it is a property of what was read
@@ -109,7 +110,7 @@ def dumps(value: object) -> str:
         TypeError: There is something in the value that JSON cannot say.
         ValueError: The same: it is no number, or it holds itself.
     """
-    return _ENCODER.encode(value)
+    return _to_json(value)
 
 
 def _body_of(event: Event) -> dict[str, JSON]:  # noqa: PLR0911 - flat: one case for each event
