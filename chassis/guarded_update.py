@@ -2,21 +2,23 @@
 
 Invariant: a row is written only where its guards hold, in the statement itself; of two in a batch
 that are about the same row and the same guards, one hits. Nothing of a batch is written by those
-that missed. Must never: leave a savepoint behind.
+that missed. Must never: run a row twice.
 
 A server is sent the whole batch as one value, and says which it hit; it locks rows in the order in
 which they are given, for whoever writes goes by keys (see postgres_engine). SQLite is in this
-process: one after the other is quickest there. It only counts: whoever wants to know which missed
-has all of it taken back, and each run alone.
+process: one after the other is quickest there, and its own count of what was changed, looked at
+after each, tells which it were.
 """
 
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
-from chassis.statements import ROWS, Row, Statement, run, sent_rows, to_json
+from chassis.statements import ROWS, Row, Statement, sent_rows, to_json
 
 E = TypeVar("E", bound=sa.ColumnElement[Any])
 
@@ -58,19 +60,23 @@ class GuardedUpdate:
 
     def hits(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
         """Runs it for each of `rows`, values as `places` has them; for each, whether it hit."""
+        if not rows:
+            return []
         if self._at_once is not None:
             hit_at = self._hit_at_once(connection, rows)
             return [at in hit_at for at in range(len(rows))]
-        if len(rows) == 1:
-            return [self._one_by_one.run_many(connection, rows) == 1]
-        run(connection, "SAVEPOINT guarded")
-        hit = self._one_by_one.run_many(connection, rows)
-        if hit != len(rows):
-            run(connection, "ROLLBACK TO SAVEPOINT guarded")
-        run(connection, "RELEASE SAVEPOINT guarded")
-        if hit == len(rows):
-            return [True] * len(rows)
-        return [self._one_by_one.run_many(connection, [row]) == 1 for row in rows]
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection), "asked of a file"
+        counts = [driver.total_changes]
+
+        def counted() -> Iterator[Row]:
+            # The next one is asked for when the one before has run.
+            for row in rows:
+                yield row
+                counts.append(driver.total_changes)
+
+        self._one_by_one.run_many(connection, counted())
+        return [after > before for before, after in pairwise(counts)]
 
     def _hit_at_once(self, connection: sa.Connection, rows: Sequence[Row]) -> set[int]:
         """The places of those that hit."""

@@ -72,7 +72,8 @@ class Statement:
         """Runs an INSERT, UPDATE or DELETE once for each of `rows`; how many it hit in all."""
         _begin(connection)
         with _cursor(connection, self.text) as cursor:
-            bound = list(rows) if self._as_given else [self.bind(values) for values in rows]
+            # Bound one by one as the driver asks for them.
+            bound: Any = rows if self._as_given else map(self.bind, rows)
             cursor.executemany(self.text, bound)
             return int(cursor.rowcount)
 

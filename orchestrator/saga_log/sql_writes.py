@@ -8,33 +8,23 @@ else, and nobody overwrites.
 Every command may come twice: when the answer to a commit was lost, it is offered again. What is
 there already, word for word, is then a success.
 
-This module must never begin, commit or roll back a transaction: its caller owns it. The savepoints
-are its own.
+This module must never begin, commit or roll back a transaction: its caller owns it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Insert,
-    Text,
-    and_,
     bindparam,
-    case,
     delete,
-    func,
-    literal_column,
-    not_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeEngine
 
 from chassis.group_commit import Missed
-from chassis.guarded_update import GuardedUpdate
 from chassis.statements import Insertion, Row
 from orchestrator.saga.record import record
 from orchestrator.saga_log import sql_reads
@@ -46,6 +36,7 @@ from orchestrator.saga_log.protocol import (
     ProcessRow,
     Stale,
 )
+from orchestrator.saga_log.sql_appends import APPEND_GUARDS, AppendUpdate
 from orchestrator.saga_log.sql_claims import (
     ClaimCommand,
     ClaimWriter,
@@ -101,37 +92,6 @@ C = TypeVar("C", CreateCommand, AppendCommand, ReleaseCommand, ClaimCommand, Hea
 LogReply = tuple[ProcessRow, bool] | int | tuple[ProcessRow, ...] | RetirementReply
 
 
-APPEND_GUARDS: tuple[ColumnElement[bool], ...] = (
-    PROCESSES.c.process_id == bindparam("process_id_is"),
-    PROCESSES.c.revision == bindparam("revision_is"),
-    # An append by sequence alone names no epoch.
-    PROCESSES.c.epoch == func.coalesce(bindparam("epoch_is"), PROCESSES.c.epoch),
-)
-"""What holds of a row that an append may move on. Part of the statement that writes."""
-
-_DISOWNED = bindparam("disown") == literal_column("1")
-_IS_RUN_ON: tuple[ColumnElement[bool], ...] = (
-    not_(_DISOWNED),
-    PROCESSES.c.owner.is_not(None),
-    PROCESSES.c.due_time_us <= bindparam("to_update_time_us"),
-    bindparam("to_due_time_us") <= bindparam("to_update_time_us"),
-)
-"""It was due, and is still due, and somebody runs it: then when it was due stays as it is. So no
-index has to be told of the step, and its old entries heap up in none."""
-
-
-_APPEND_PLACES: Mapping[str, TypeEngine[Any]] = {
-    "process_id_is": Text(),
-    "revision_is": BigInteger(),
-    "epoch_is": BigInteger(),
-    "to_phase": Text(),
-    "to_revision": BigInteger(),
-    "disown": BigInteger(),
-    "to_due_time_us": BigInteger(),
-    "to_update_time_us": BigInteger(),
-    "to_end_time_us": BigInteger(),
-}
-"""What an append is bound by, in the order of `_append_values`."""
 _TAKE_BACK = delete(PROCESSES).where(PROCESSES.c.process_id == bindparam("process_id_is"))
 
 
@@ -149,23 +109,7 @@ class LogWriter:
         """`work` finds what nobody runs; without it, all that others own is that."""
         self._insert_process = Insertion(PROCESSES, dialect, clause=_insert_if_new(dialect))
         self._insert_event = Insertion(EVENTS, dialect)
-        self._append = GuardedUpdate(
-            PROCESSES,
-            guards=append_guards,
-            changes={
-                "phase": bindparam("to_phase"),
-                "revision": bindparam("to_revision"),
-                "owner": case((_DISOWNED, None), else_=PROCESSES.c.owner),
-                "due_time_us": case(
-                    (and_(*_IS_RUN_ON), PROCESSES.c.due_time_us),
-                    else_=bindparam("to_due_time_us"),
-                ),
-                "update_time_us": bindparam("to_update_time_us"),
-                "end_time_us": bindparam("to_end_time_us"),
-            },
-            places=_APPEND_PLACES,
-            dialect=dialect,
-        )
+        self._append = AppendUpdate(dialect, append_guards)
         self._claims = ClaimWriter(dialect, work or Work(shared=False))
         self._retirement = RetirementWriter(dialect, leave_guards=leave_guards)
 
@@ -256,8 +200,7 @@ class LogWriter:
     ) -> Mapping[int, int | Exception]:
         # In the order of the ids, everywhere: so replicas never wait in a circle.
         in_order = sorted(commands.items(), key=lambda it: it[1].append.process_id)
-        rows = [_append_values(command.append) for _, command in in_order]
-        hits = self._append.hits(connection, rows)
+        hits = self._append.hits(connection, [command.append for _, command in in_order])
         done = list(zip(in_order, hits, strict=True))
         self._insert_events(connection, (_appended(it) for (_, it), is_hit in done if is_hit))
         return {
@@ -325,24 +268,6 @@ def _process_values(command: CreateCommand) -> Row:
         new.create_time_us,
         new.create_time_us,
         None,
-    )
-
-
-def _append_values(append: Append) -> Row:
-    """As _APPEND_PLACES has them."""
-    phase, due_time_us, time_us = append.phase, append.due_time_us, append.time_us
-    at_rest = phase.at_rest
-    assert at_rest == (due_time_us is None), "what is not at rest is due some time"
-    return (
-        append.process_id,
-        append.follows,
-        append.epoch,
-        phase.value,
-        append.follows + len(append.events),
-        int(at_rest or append.release),
-        due_time_us,
-        time_us,
-        time_us if at_rest and phase.settled else None,
     )
 
 

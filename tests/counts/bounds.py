@@ -35,7 +35,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "commits for 64 processes at once": exact(6),
         "statements for 64 creates, sqlite": exact(5),
         "statements for 64 creates, postgresql": exact(5),
-        "statements for 64 appends, sqlite": exact(6),
+        "statements for 64 appends, sqlite": exact(4),
         "statements for 64 appends, postgresql": exact(4),
         "statements for one append, sqlite": exact(4),
         "statements for one append, postgresql": exact(4),
@@ -67,7 +67,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "function calls: to show it": about(63),
         "function calls: a process in the loop's thread": about(1_110),
         "function calls: a process in the writer's thread, sqlite": about(88),
-        "function calls: a process in the writer's thread, postgresql": about(109),
+        "function calls: a process in the writer's thread, postgresql": about(98),
         "blocks of memory for a process in flight": about(106),
     }
 )

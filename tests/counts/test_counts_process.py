@@ -3,7 +3,7 @@
 The last tests plant what the first would have to see.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -37,7 +37,7 @@ def cost(new_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathF
 
 def of_kind(transactions: Statements, first: str) -> list[int]:
     """How many statements each transaction has that begins so, BEGIN and COMMIT included."""
-    writes = [[it for it in each if "SAVEPOINT" not in it][1] for each in transactions]
+    writes = [each[1] for each in transactions]
     found = [len(each) for each, write in zip(transactions, writes, strict=True) if write == first]
     assert found, f"nothing begins with {first}: {transactions}"
     return found
@@ -177,9 +177,8 @@ def test_a_statement_for_each_row_is_seen_on_postgresql(
             assert len(rows) == self._one_by_one.run_many(connection, rows)
             return [True] * len(rows)
 
-    patches: Mapping[str, type] = {"Insertion": Many, "GuardedUpdate": Guarded}
-    for name, kind in patches.items():
-        monkeypatch.setattr(f"orchestrator.saga_log.sql_writes.{name}", kind)
+    monkeypatch.setattr("orchestrator.saga_log.sql_writes.Insertion", Many)
+    monkeypatch.setattr("orchestrator.saga_log.sql_appends.GuardedUpdate", Guarded)
     cost = measured(postgres_url, tmp_path)
     assert over(f"statements for {CROWD} creates, postgresql", creates(cost.together))
     assert over(f"statements for {CROWD} appends, postgresql", appends(cost.together))

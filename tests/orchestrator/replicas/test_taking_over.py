@@ -11,7 +11,7 @@ from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from orchestrator.run import Run
 from orchestrator.saga.events import AttemptEnded, Event
 from orchestrator.saga.evolve import replay
-from orchestrator.saga_log import sql_writes
+from orchestrator.saga_log import sql_appends, sql_writes
 from orchestrator.saga_log.protocol import NewProcess, ProcessRow, SagaLog
 from orchestrator.saga_log.pulse import Pulse
 from orchestrator.saga_log.sql import SqlSagaLog
@@ -166,8 +166,8 @@ async def test_a_replica_that_stood_still_writes_nothing_about_what_was_taken_fr
 @pytest.fixture
 def unfenced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody proves an epoch any more, neither where it is written nor where it is read again."""
-    without = tuple(it for it in sql_writes.APPEND_GUARDS if "epoch" not in str(it))
-    assert len(sql_writes.APPEND_GUARDS) - 1 == len(without)
+    without = tuple(it for it in sql_appends.APPEND_GUARDS if "epoch" not in str(it))
+    assert len(sql_appends.APPEND_GUARDS) - 1 == len(without)
     defaults = sql_writes.LogWriter.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "append_guards", without)

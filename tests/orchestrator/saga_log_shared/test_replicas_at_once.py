@@ -11,7 +11,7 @@ from chassis.storage_trouble import is_contended
 from orchestrator.saga.events import CancelRequested
 from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.protocol import Fenced, ProcessRow, Stale
-from orchestrator.saga_log.sql_writes import APPEND_GUARDS
+from orchestrator.saga_log.sql_appends import APPEND_GUARDS
 from orchestrator.saga_log.tables import PROCESSES
 from tests.orchestrator.saga_log.conformance.processes import (
     BEGAN_NEXT,

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.saga_log.protocol import SagaLog
-from orchestrator.saga_log.sql_writes import APPEND_GUARDS
+from orchestrator.saga_log.sql_appends import APPEND_GUARDS
 from tests.orchestrator.saga_log.conformance import test_saga_log_writes as suite
 from tests.orchestrator.saga_log_sql.harness.troubled import open_log
 

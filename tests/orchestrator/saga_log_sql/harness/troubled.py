@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from chassis.database import Database
 from chassis.group_commit import TRYING_SECONDS, GroupCommit
 from orchestrator.saga_log.sql import SqlSagaLog, is_shared
+from orchestrator.saga_log.sql_appends import APPEND_GUARDS
 from orchestrator.saga_log.sql_work import Work
-from orchestrator.saga_log.sql_writes import APPEND_GUARDS, LogCommand, LogReply, LogWriter
+from orchestrator.saga_log.sql_writes import LogCommand, LogReply, LogWriter
 
 
 class Commits:
