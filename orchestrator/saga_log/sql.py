@@ -45,7 +45,7 @@ from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.sql_writes import (
     AppendCommand,
     CreateCommand,
-    EventText,
+    EventRow,
     LogCommand,
     LogReply,
     LogWriter,
@@ -116,7 +116,7 @@ class SqlSagaLog:
             new=new,
             definition=started.definition,
             definition_version=started.version,
-            texts=_texts(new.events),
+            event_rows=_event_rows(new.process_id, new.events, follows=0),
         )
         try:
             return cast("tuple[ProcessRow, bool]", await self._submit(command))
@@ -126,7 +126,8 @@ class SqlSagaLog:
 
     async def append(self, append: Append) -> int:
         """Moves a process on; answers its new revision."""
-        command = AppendCommand(append=append, texts=_texts(append.events))
+        rows = _event_rows(append.process_id, append.events, follows=append.follows)
+        command = AppendCommand(append=append, event_rows=rows)
         try:
             return cast("int", await self._commits.submit(command))
         except (faults.Unavailable, faults.Overloaded) as fault:
@@ -248,12 +249,12 @@ def is_shared(url: str) -> bool:
     return make_url(url).get_backend_name() != "sqlite"
 
 
-def _texts(events: Sequence[Event]) -> tuple[EventText, ...]:
-    texts = []
-    for event in events:
+def _event_rows(process_id: str, events: Sequence[Event], *, follows: int) -> Sequence[EventRow]:
+    rows: list[EventRow] = []
+    for sequence, event in enumerate(events, start=follows + 1):
         kind, body = encode(event)
-        texts.append(EventText(kind, event.time_us, body))
-    return tuple(texts)
+        rows.append((process_id, sequence, kind, event.time_us, body))
+    return rows
 
 
 def _unavailable() -> faults.Unavailable:

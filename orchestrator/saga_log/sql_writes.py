@@ -11,8 +11,8 @@ there already, word for word, is then a success.
 This module must never begin, commit or roll back a transaction: its caller owns it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -53,13 +53,11 @@ from orchestrator.saga_log.sql_retirement import (
 from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
 
+EventRow: TypeAlias = tuple[str, int, str, int, str]
+"""The process, the sequence, the kind, the time and the body of an event, as the table has them.
 
-class EventText(NamedTuple):
-    """An event as it is stored: encoded by the caller, so that what cannot be fails there."""
-
-    kind: str
-    time_us: int
-    body: str
+Encoded by the caller, so that what cannot be fails there.
+"""
 
 
 @record
@@ -69,7 +67,7 @@ class CreateCommand:
     new: NewProcess
     definition: str
     definition_version: int
-    texts: tuple[EventText, ...]
+    event_rows: Sequence[EventRow]
 
 
 @record
@@ -77,7 +75,7 @@ class AppendCommand:
     """Answered with the new revision."""
 
     append: Append
-    texts: tuple[EventText, ...]
+    event_rows: Sequence[EventRow]
 
 
 LogCommand = (
@@ -174,7 +172,7 @@ class LogWriter:
         if retired:
             self._give_way(connection, commands, retired, replies)
             fresh = [it for it in fresh if it.new.business_key not in retired]
-        self._insert_events(connection, ((it.new.process_id, 0, it.texts) for it in fresh))
+        self._insert_events(connection, [row for it in fresh for row in it.event_rows])
         return replies
 
     def _give_way(
@@ -202,22 +200,15 @@ class LogWriter:
         in_order = sorted(commands.items(), key=lambda it: it[1].append.process_id)
         hits = self._append.hits(connection, [command.append for _, command in in_order])
         done = list(zip(in_order, hits, strict=True))
-        self._insert_events(connection, (_appended(it) for (_, it), is_hit in done if is_hit))
+        self._insert_events(
+            connection, [row for (_, it), is_hit in done if is_hit for row in it.event_rows]
+        )
         return {
             index: _revision(it.append) if is_hit else _why_missed(connection, it)
             for (index, it), is_hit in done
         }
 
-    def _insert_events(
-        self,
-        connection: Connection,
-        histories: Iterable[tuple[str, int, Sequence[EventText]]],
-    ) -> None:
-        rows = [
-            (process_id, sequence, *text)
-            for process_id, follows, texts in histories
-            for sequence, text in enumerate(texts, start=follows + 1)
-        ]
+    def _insert_events(self, connection: Connection, rows: Sequence[EventRow]) -> None:
         if rows:
             self._insert_event.run(connection, rows)
 
@@ -275,10 +266,6 @@ def _revision(append: Append) -> int:
     return append.follows + len(append.events)
 
 
-def _appended(command: AppendCommand) -> tuple[str, int, Sequence[EventText]]:
-    return command.append.process_id, command.append.follows, command.texts
-
-
 def _why_missed(connection: Connection, command: AppendCommand) -> int | Exception:
     """Why an append hit no row; its revision where it is there already, word for word."""
     append = command.append
@@ -290,6 +277,6 @@ def _why_missed(connection: Connection, command: AppendCommand) -> int | Excepti
     there = sql_reads.texts_between(
         connection, append.process_id, after=append.follows, until=_revision(append)
     )
-    offered = [tuple(text) for text in command.texts]
+    offered = [(kind, time_us, body) for _, _, kind, time_us, body in command.event_rows]
     # Nothing is nowhere: where no events were offered, the history has gone on.
     return _revision(append) if offered and there == offered else Stale(append.process_id)

@@ -65,9 +65,9 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "function calls: to encode its events": about(40),
         "function calls: to encode and decode them": about(382),
         "function calls: to show it": about(63),
-        "function calls: a process in the loop's thread": about(1_110),
-        "function calls: a process in the writer's thread, sqlite": about(88),
-        "function calls: a process in the writer's thread, postgresql": about(98),
+        "function calls: a process in the loop's thread": about(1_086),
+        "function calls: a process in the writer's thread, sqlite": about(80),
+        "function calls: a process in the writer's thread, postgresql": about(87),
         "blocks of memory for a process in flight": about(106),
     }
 )

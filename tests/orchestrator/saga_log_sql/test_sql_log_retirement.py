@@ -14,7 +14,7 @@ from orchestrator.saga.state import Phase
 from orchestrator.saga_log import sql_retirement, sql_writes
 from orchestrator.saga_log.protocol import NewProcess, ProcessRow, Stale
 from orchestrator.saga_log.sql_retirement import LEAVE_GUARDS, RetireCommand
-from orchestrator.saga_log.sql_writes import CreateCommand, EventText, LogWriter
+from orchestrator.saga_log.sql_writes import CreateCommand, LogWriter
 from orchestrator.saga_log.tables import EVENTS, PROCESSES, RETIRED
 from tests.orchestrator.saga_log.conformance.processes import (
     COMPLETED,
@@ -136,7 +136,7 @@ def creation(process_id: str, key: str) -> CreateCommand:
         new=begun,
         definition=started.definition,
         definition_version=started.version,
-        texts=(EventText(kind="started", time_us=T0, body="{}"),),
+        event_rows=[(process_id, 1, "started", T0, "{}")],
     )
 
 
