@@ -56,6 +56,16 @@ async def test_rows_that_were_added_together_are_read_back_equal(database: Datab
     assert expected == stored(database.engine)
 
 
+@pytest.mark.parametrize("number", [0, 1, 15, 16, 17, 50])
+async def test_as_many_rows_are_added_as_there_are(database: Database, number: int) -> None:
+    rows = [(f"w{place:02}", 1, f"text {place}", place) for place in range(number)]
+    with database.engine.begin() as connection:
+        assert number == Insertion(WORDS, connection.dialect).run(connection, rows)
+    assert [row[2:] for row in rows] == [
+        (word.text, word.uses) for _, word in sorted(stored(database.engine).items())
+    ]
+
+
 async def test_rows_of_which_one_is_there_are_none_of_them_added(database: Database) -> None:
     # Rolled back: on a server there is nothing to commit after an error.
     with database.engine.connect() as connection:
