@@ -8,21 +8,30 @@ A server is sent the whole batch as one value, and says which it hit; it locks r
 which they are given, for whoever writes goes by keys (see postgres_engine). SQLite is in this
 process: one after the other is quickest there, and its own count of what was changed, looked at
 after each, tells which it were.
+
+Rows of another table can go along, each with one that hits: a server takes them in the same
+message, for each message is a wait.
 """
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
-from chassis.statements import ROWS, Row, Statement, sent_rows, to_json
+from chassis.statements import ROWS, Insertion, Row, Statement, sent_rows, to_json
 
 E = TypeVar("E", bound=sa.ColumnElement[Any])
 
 _AT: Final = "at"
+_ALONG: Final = "along"
+
+ANYWAY: Final = -1
+"""The place of what is added whatever is hit."""
+Along: TypeAlias = Sequence[tuple[int, Sequence[Row]]]
+"""Rows of the other table, each some with the place of the row that they go along with."""
 
 
 class GuardedUpdate:
@@ -36,11 +45,17 @@ class GuardedUpdate:
         changes: Mapping[str, sa.ColumnElement[Any]],
         places: Mapping[str, sa.types.TypeEngine[Any]],
         dialect: sa.Dialect,
+        along: sa.Table | None = None,
     ) -> None:
-        """`guards` and `changes` name parameters; `places` has their types and their order."""
+        """`guards` and `changes` name parameters; `places` has their types and their order.
+
+        `along` is the table whose rows may go along.
+        """
         update = table.update().where(*guards).values(dict(changes))
         self._one_by_one = Statement(update, dialect, list(places))
         self._at_once: Statement | None = None
+        self._at_once_along: Statement | None = None
+        self._along = None if along is None else Insertion(along, dialect)
         if dialect.name == "postgresql":
             # Each with its place in front.
             sent = sent_rows({_AT: sa.BigInteger(), **places}).subquery("sent")
@@ -51,20 +66,34 @@ class GuardedUpdate:
                 .returning(sent.c[_AT])
             )
             self._at_once = Statement(at_once, dialect, [ROWS])
+            if along is not None:
+                self._at_once_along = Statement(_with_rows(at_once, along), dialect, [ROWS, _ALONG])
 
     def count(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """Runs it for each of `rows`, values as `places` has them; how many hit."""
         if self._at_once is not None:
-            return len(self._hit_at_once(connection, rows))
+            return len(self._hit_at_once(connection, rows, ()))
         return self._one_by_one.run_many(connection, rows)
 
-    def hits(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
-        """Runs it for each of `rows`, values as `places` has them; for each, whether it hit."""
-        if not rows:
-            return []
+    def hits(
+        self, connection: sa.Connection, rows: Sequence[Row], along: Along = ()
+    ) -> Sequence[bool]:
+        """Runs it for each of `rows`, values as `places` has them; for each, whether it hit.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: One of what goes along is there already.
+        """
         if self._at_once is not None:
-            hit_at = self._hit_at_once(connection, rows)
+            hit_at = self._hit_at_once(connection, rows, along) if rows or along else ()
             return [at in hit_at for at in range(len(rows))]
+        hits = self._hit_one_by_one(connection, rows) if rows else ()
+        go = [row for at, more in along if at == ANYWAY or hits[at] for row in more]
+        if go:
+            assert self._along is not None, "it was made for what goes along"
+            self._along.run(connection, go)
+        return hits
+
+    def _hit_one_by_one(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection), "asked of a file"
         counts = [driver.total_changes]
@@ -78,11 +107,27 @@ class GuardedUpdate:
         self._one_by_one.run_many(connection, counted())
         return [after > before for before, after in pairwise(counts)]
 
-    def _hit_at_once(self, connection: sa.Connection, rows: Sequence[Row]) -> set[int]:
+    def _hit_at_once(
+        self, connection: sa.Connection, rows: Sequence[Row], along: Along
+    ) -> set[int]:
         """The places of those that hit."""
-        assert self._at_once is not None, "asked of a server"
-        text = to_json([(at, *row) for at, row in enumerate(rows)])
-        return {at for (at,) in self._at_once.select(connection, (text,))}
+        statement = self._at_once
+        values = [to_json([(at, *row) for at, row in enumerate(rows)])]
+        if along:
+            statement = self._at_once_along
+            values.append(to_json([(at, *row) for at, more in along for row in more]))
+        assert statement is not None, "asked of a server, and made for what goes along"
+        return {at for (at,) in statement.select(connection, values)}
+
+
+def _with_rows(update: sa.Update, along: sa.Table) -> sa.Select[Any]:
+    """The update, and the rows that go along with what it hits, in one statement."""
+    hit = update.cte("hit")
+    columns = {it.name: it.type for it in along.c}
+    sent = sent_rows({_AT: sa.BigInteger(), **columns}, parameter=_ALONG).subquery("sent_along")
+    goes = sa.or_(sent.c[_AT] == ANYWAY, sent.c[_AT].in_(sa.select(hit.c[_AT])))
+    go = sa.select(*(sent.c[name] for name in columns)).where(goes)
+    return sa.select(hit.c[_AT]).add_cte(along.insert().from_select(list(columns), go).cte("went"))
 
 
 def _bound_to(sent: sa.Subquery, clause: E) -> E:

@@ -131,10 +131,12 @@ class Insertion:
         return count + (self._by_several.run_many(connection, several) if several else 0)
 
 
-def sent_rows(columns: Mapping[str, sa.types.TypeEngine[Any]]) -> sa.Select[Any]:
-    """The rows in the parameter `ROWS`, a list of lists in JSON: these columns, in this order."""
+def sent_rows(
+    columns: Mapping[str, sa.types.TypeEngine[Any]], *, parameter: str = ROWS
+) -> sa.Select[Any]:
+    """The rows in a parameter, a list of lists in JSON: these columns, in this order."""
     assert all(isinstance(kind, _SPELT_EXACTLY) for kind in columns.values()), columns
-    elements = sa.func.json_array_elements(sa.cast(sa.bindparam(ROWS), sa.JSON))
+    elements = sa.func.json_array_elements(sa.cast(sa.bindparam(parameter), sa.JSON))
     row = elements.table_valued("value").render_derived(name="elements").c.value
     return sa.select(
         *(

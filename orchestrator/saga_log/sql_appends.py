@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 from chassis.guarded_update import GuardedUpdate
 from chassis.statements import Row
 from orchestrator.saga_log.protocol import Append
-from orchestrator.saga_log.tables import PROCESSES
+from orchestrator.saga_log.tables import EVENTS, PROCESSES
 
 APPEND_GUARDS: Final[tuple[ColumnElement[bool], ...]] = (
     PROCESSES.c.process_id == bindparam("process_id_is"),
@@ -85,6 +85,7 @@ class AppendUpdate:
             },
             places=_PLACES,
             dialect=dialect,
+            along=EVENTS,
         )
         self._step: GuardedUpdate | None = None
         if dialect.name == "sqlite":
