@@ -1,7 +1,7 @@
 """How an append moves the row of its process on.
 
 Invariant: a row is moved only by a statement that itself names the revision it follows and, for an
-owner, the epoch it owns. It must never write events: those follow for the appends that hit.
+owner, the epoch it owns. The events of a step are written along with it or not at all.
 
 Nearly every append is a step: who runs the process, its phase, and since when it is due stay as
 they were. PostgreSQL sees for itself that no index has to be told of it. SQLite takes the entry of
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
-from chassis.guarded_update import GuardedUpdate
+from chassis.guarded_update import ANYWAY, Along, GuardedUpdate
 from chassis.statements import Row
 from orchestrator.saga_log.protocol import Append
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
@@ -101,15 +101,23 @@ class AppendUpdate:
                 dialect=dialect,
             )
 
-    def hits(self, connection: Connection, appends: Sequence[Append]) -> Sequence[bool]:
-        """Moves the row of each on; for each, whether it was as the append has it."""
+    def hits(
+        self, connection: Connection, appends: Sequence[Append], events: Along = ()
+    ) -> Sequence[bool]:
+        """Moves the row of each on; for each, whether it was as the append has it.
+
+        `events` are the rows of events that go along.
+        """
         rows = [_values(append) for append in appends]
         if self._step is None:
-            return self._move.hits(connection, rows)
+            return self._move.hits(connection, rows, events)
         steps = iter(self._step.hits(connection, [it for it in rows if not it[_DISOWN_AT]]))
         hits = [not row[_DISOWN_AT] and next(steps) for row in rows]
-        left = [row for row, is_hit in zip(rows, hits, strict=True) if not is_hit]
-        moves = iter(self._move.hits(connection, left))
+        left = [at for at, is_hit in enumerate(hits) if not is_hit]
+        place = {at: place for place, at in enumerate(left)}
+        # What a step has hit is no longer in question.
+        go = [(place.get(at, ANYWAY), more) for at, more in events]
+        moves = iter(self._move.hits(connection, [rows[at] for at in left], go))
         return [is_hit or next(moves) for is_hit in hits]
 
 

@@ -25,6 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from chassis.group_commit import Missed
+from chassis.guarded_update import ANYWAY
 from chassis.statements import Insertion, Row
 from orchestrator.saga.record import record
 from orchestrator.saga_log import sql_reads
@@ -51,7 +52,7 @@ from orchestrator.saga_log.sql_retirement import (
     retired_rows_by_key,
 )
 from orchestrator.saga_log.sql_work import Work
-from orchestrator.saga_log.tables import EVENTS, PROCESSES
+from orchestrator.saga_log.tables import PROCESSES
 
 EventRow: TypeAlias = tuple[str, int, str, int, str]
 """The process, the sequence, the kind, the time and the body of an event, as the table has them.
@@ -106,7 +107,6 @@ class LogWriter:
     ) -> None:
         """`work` finds what nobody runs; without it, all that others own is that."""
         self._insert_process = Insertion(PROCESSES, dialect, clause=_insert_if_new(dialect))
-        self._insert_event = Insertion(EVENTS, dialect)
         self._append = AppendUpdate(dialect, append_guards)
         self._claims = ClaimWriter(dialect, work or Work(shared=False))
         self._retirement = RetirementWriter(dialect, leave_guards=leave_guards)
@@ -123,10 +123,13 @@ class LogWriter:
         by_kind: dict[type, dict[int, Any]] = {}
         for index, command in enumerate(commands):
             by_kind.setdefault(type(command), {})[index] = command
+        begun: Sequence[EventRow] = ()
         if creates := by_kind.pop(CreateCommand, None):
-            replies |= self._create_all(connection, creates)
-        if appends := by_kind.pop(AppendCommand, None):
-            replies |= self._append_all(connection, appends)
+            created, begun = self._create_all(connection, creates)
+            replies |= created
+        appends = by_kind.pop(AppendCommand, {})
+        if appends or begun:
+            replies |= self._append_all(connection, appends, begun)
         if releases := by_kind.pop(ReleaseCommand, None):
             self._claims.release(connection, list(releases.values()))
             replies |= dict.fromkeys(releases)
@@ -144,7 +147,8 @@ class LogWriter:
 
     def _create_all(
         self, connection: Connection, commands: Mapping[int, CreateCommand]
-    ) -> Mapping[int, tuple[ProcessRow, bool]]:
+    ) -> tuple[Mapping[int, tuple[ProcessRow, bool]], Sequence[EventRow]]:
+        """Answers each; and the events that are still to be written, of those that are new."""
         # In one order everywhere: so replicas that were sent the same do not lock in a circle.
         first = {it.new.business_key: it for it in reversed(list(commands.values()))}
         fresh = sorted(first.values(), key=lambda it: it.new.business_key)
@@ -172,8 +176,7 @@ class LogWriter:
         if retired:
             self._give_way(connection, commands, retired, replies)
             fresh = [it for it in fresh if it.new.business_key not in retired]
-        self._insert_events(connection, [row for it in fresh for row in it.event_rows])
-        return replies
+        return replies, [row for it in fresh for row in it.event_rows]
 
     def _give_way(
         self,
@@ -194,23 +197,21 @@ class LogWriter:
                 replies[index] = (row, False)
 
     def _append_all(
-        self, connection: Connection, commands: Mapping[int, AppendCommand]
+        self,
+        connection: Connection,
+        commands: Mapping[int, AppendCommand],
+        begun: Sequence[EventRow],
     ) -> Mapping[int, int | Exception]:
+        """Answers each; writes the events of those that hit, and what has begun."""
         # In the order of the ids, everywhere: so replicas never wait in a circle.
         in_order = sorted(commands.items(), key=lambda it: it[1].append.process_id)
-        hits = self._append.hits(connection, [command.append for _, command in in_order])
-        done = list(zip(in_order, hits, strict=True))
-        self._insert_events(
-            connection, [row for (_, it), is_hit in done if is_hit for row in it.event_rows]
-        )
+        appends = [command.append for _, command in in_order]
+        events = [(at, command.event_rows) for at, (_, command) in enumerate(in_order)]
+        hits = self._append.hits(connection, appends, [(ANYWAY, begun), *events])
         return {
             index: _revision(it.append) if is_hit else _why_missed(connection, it)
-            for (index, it), is_hit in done
+            for (index, it), is_hit in zip(in_order, hits, strict=True)
         }
-
-    def _insert_events(self, connection: Connection, rows: Sequence[EventRow]) -> None:
-        if rows:
-            self._insert_event.run(connection, rows)
 
 
 def _insert_if_new(dialect: Dialect) -> Insert:

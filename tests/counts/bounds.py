@@ -36,9 +36,9 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "statements for 64 creates, sqlite": exact(5),
         "statements for 64 creates, postgresql": exact(5),
         "statements for 64 appends, sqlite": exact(4),
-        "statements for 64 appends, postgresql": exact(4),
+        "statements for 64 appends, postgresql": exact(3),
         "statements for one append, sqlite": exact(4),
-        "statements for one append, postgresql": exact(4),
+        "statements for one append, postgresql": exact(3),
         "reads of the log for 64 processes": exact(0),
         # Calls to participants.
         "calls for a delivered order": exact(5),
@@ -67,7 +67,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "function calls: to show it": about(63),
         "function calls: a process in the loop's thread": about(1_086),
         "function calls: a process in the writer's thread, sqlite": about(80),
-        "function calls: a process in the writer's thread, postgresql": about(87),
+        "function calls: a process in the writer's thread, postgresql": about(82),
         "blocks of memory for a process in flight": about(106),
     }
 )

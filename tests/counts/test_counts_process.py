@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from chassis.database import Database
 from chassis.group_commit import GroupCommit
-from chassis.guarded_update import GuardedUpdate
+from chassis.guarded_update import Along, GuardedUpdate
 from chassis.statements import Insertion, Row, Statement
 from orchestrator.saga import evolve as evolving
 from orchestrator.saga.state import Phase
@@ -173,8 +173,12 @@ def test_a_statement_for_each_row_is_seen_on_postgresql(
             self._at_once = ""
 
     class Guarded(GuardedUpdate):
-        def hits(self, connection: sa.Connection, rows: Sequence[Row]) -> Sequence[bool]:
+        def hits(
+            self, connection: sa.Connection, rows: Sequence[Row], along: Along = ()
+        ) -> Sequence[bool]:
             assert len(rows) == self._one_by_one.run_many(connection, rows)
+            assert self._along is not None
+            self._along.run(connection, [row for _, more in along for row in more])
             return [True] * len(rows)
 
     monkeypatch.setattr("orchestrator.saga_log.sql_writes.Insertion", Many)

@@ -13,7 +13,7 @@ from bench.history.run import History, look, look_at_both, make
 from bench.history.touches import Explainer, Plans, Touches
 from bench.postgres import PostgresServer
 from orchestrator.saga.evolve import replay
-from orchestrator.saga_log import sql_writes
+from orchestrator.saga_log import sql_appends
 from orchestrator.saga_log.protocol import ListQuery
 from orchestrator.saga_log.sql import SqlSagaLog
 
@@ -144,6 +144,6 @@ async def test_steps_that_find_no_room_on_their_page_are_seen(histories: Histori
 async def test_steps_that_change_an_index_are_seen(
     histories: Histories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql_writes, "_IS_RUN_ON", (sa.false(),))
+    monkeypatch.setattr(sql_appends, "_IS_RUN_ON", (sa.false(),))
     _, in_place = await under_traffic(histories.server, "moved")
     assert in_place < traffic.IN_PLACE_MIN

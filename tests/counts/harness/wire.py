@@ -20,7 +20,10 @@ _PARSE: Final = re.compile(r'F\t\d+\tParse\t "(\w*)" "(.*)" \d+', re.DOTALL)
 _BIND: Final = re.compile(r'F\t\d+\tBind\t "\w*" "(\w*)"')
 _EXECUTE: Final = re.compile(r"F\t\d+\tExecute\t")
 _QUERY: Final = re.compile(r'F\t\d+\tQuery\t "(.*)"', re.DOTALL)
-_VERB: Final = re.compile(r"(INSERT) INTO (\w+)|(UPDATE) (\w+)|(DELETE) FROM (\w+)", re.DOTALL)
+# What a statement does first, where it does several things.
+_VERB: Final = re.compile(
+    r"(?:WITH \w+ AS\s*\()?(?:(INSERT) INTO (\w+)|(UPDATE) (\w+)|(DELETE) FROM (\w+))", re.DOTALL
+)
 _SELECT: Final = re.compile(r"(SELECT)\b.*?\bFROM (\w+)", re.DOTALL)
 
 
