@@ -22,6 +22,12 @@ def to_timestamp(time_us: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=micros * 1_000)
 
 
+def set_time(field: Timestamp, time_us: int) -> None:
+    """Sets a time that is part of a message: a third less work than to make one and copy it."""
+    field.seconds = time_us // 1_000_000
+    field.nanos = time_us % 1_000_000 * 1_000
+
+
 def boundary_us(violations: Violations, field: str, time: Timestamp) -> int | None:
     """The boundary of a range of times; None where it is no valid time.
 

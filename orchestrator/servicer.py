@@ -114,8 +114,9 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
                 if not request.return_immediately:
                     await self._rested(process_id, rest, until=answer_at)
                 if run is not None and (state := self._known(run)) is not None:
-                    process = views.process_message(row, state)
-                    return pb.StartOrderProcessResponse(process=process)
+                    response = pb.StartOrderProcessResponse()
+                    views.set_process(response.process, row, state)
+                    return response
                 return pb.StartOrderProcessResponse(process=await self._shown(process_id))
         return await self._answer_late(row, request, until=answer_at)
 

@@ -35,10 +35,10 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "commits for 64 processes at once": exact(6),
         "statements for 64 creates, sqlite": exact(5),
         "statements for 64 creates, postgresql": exact(5),
-        "statements for 64 appends, sqlite": exact(4),
-        "statements for 64 appends, postgresql": exact(3),
+        "statements for 64 appends, sqlite": exact(6),
+        "statements for 64 appends, postgresql": exact(4),
         "statements for one append, sqlite": exact(4),
-        "statements for one append, postgresql": exact(3),
+        "statements for one append, postgresql": exact(4),
         "reads of the log for 64 processes": exact(0),
         # Calls to participants.
         "calls for a delivered order": exact(5),
@@ -62,12 +62,12 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         # What Python does: calls of functions (see harness/python_calls.py), blocks of memory.
         "function calls: to fold a delivered history": about(152),
         "function calls: to decide its six commits": about(191),
-        "function calls: to encode its events": about(40),
-        "function calls: to encode and decode them": about(382),
-        "function calls: to show it": about(63),
-        "function calls: a process in the loop's thread": about(1_086),
-        "function calls: a process in the writer's thread, sqlite": about(80),
-        "function calls: a process in the writer's thread, postgresql": about(82),
+        "function calls: to encode its events": about(49),
+        "function calls: to encode and decode them": about(391),
+        "function calls: to show it": about(47),
+        "function calls: a process in the loop's thread": about(1_126),
+        "function calls: a process in the writer's thread, sqlite": about(88),
+        "function calls: a process in the writer's thread, postgresql": about(109),
         "blocks of memory for a process in flight": about(106),
     }
 )

@@ -130,7 +130,7 @@ PLANTED: Mapping[str, tuple[Any, str, Any]] = {
     "to decide its six commits": (advancing, "evolve", twice(evolve)),
     "to encode its events": (codec, "_began", codec._began.__wrapped__),
     "to encode and decode them": (codec, "_event_of", twice(codec._event_of)),
-    "to show it": (views, "_step_message", twice(views._step_message)),
+    "to show it": (views, "_set_step", twice(views._set_step)),
 }
 
 
