@@ -6,14 +6,16 @@ message.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
-from chassis.json_text import json_encoder
 from orchestrator.saga.events import JSON
 from orchestrator.saga.record import record
 
-_canonical: Final = json_encoder(sort_keys=True)
+# A text as JSON, in ASCII. All else of the canonical JSON is written out below: the encoder takes
+# four times as long to sort and nest what is nested in the same way each time.
+_quoted: Final = json.JSONEncoder().encode
 
 
 @record
@@ -26,6 +28,10 @@ class Money:
     def content(self) -> Mapping[str, JSON]:
         """The amount as JSON."""
         return {"currency_code": self.currency_code, "minor_units": self.minor_units}
+
+    def canonical(self) -> str:
+        """The content as canonical JSON: names in their order, no space, ASCII."""
+        return f'{{"currency_code":{_quoted(self.currency_code)},"minor_units":{self.minor_units}}}'
 
 
 @record
@@ -50,6 +56,17 @@ class Address:
             "country_code": self.country_code,
         }
 
+    def canonical(self) -> str:
+        """The content as canonical JSON."""
+        return (
+            f'{{"country_code":{_quoted(self.country_code)},'
+            f'"lines":[{",".join(map(_quoted, self.lines))}],'
+            f'"locality":{_quoted(self.locality)},'
+            f'"postal_code":{_quoted(self.postal_code)},'
+            f'"recipient":{_quoted(self.recipient)},'
+            f'"region":{_quoted(self.region)}}}'
+        )
+
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
         """The address whose content this is, from a history."""
@@ -63,6 +80,21 @@ class Item:
     sku: str
     quantity: int
     unit_price: Money
+
+    def content(self) -> Mapping[str, JSON]:
+        """The line as JSON."""
+        return {
+            "sku": self.sku,
+            "quantity": self.quantity,
+            "unit_price": self.unit_price.content(),
+        }
+
+    def canonical(self) -> str:
+        """The content as canonical JSON."""
+        return (
+            f'{{"quantity":{self.quantity},"sku":{_quoted(self.sku)},'
+            f'"unit_price":{self.unit_price.canonical()}}}'
+        )
 
 
 @record
@@ -85,19 +117,12 @@ class PlacedOrder:
     def content(self) -> Mapping[str, JSON]:
         """The order as JSON.
 
-        A field that a later release adds is left out here where it was not given, or every order
-        placed before it would look like another one.
+        A field that a later release adds is left out where it was not given, here and in the
+        canonical JSON, or every order placed before it would look like another one.
         """
         return {
             "customer_id": self.customer_id,
-            "items": [
-                {
-                    "sku": item.sku,
-                    "quantity": item.quantity,
-                    "unit_price": item.unit_price.content(),
-                }
-                for item in self.items
-            ],
+            "items": [item.content() for item in self.items],
             "payment_method": self.payment_method,
             "delivery_address": self.delivery_address.content(),
         }
@@ -119,7 +144,16 @@ class PlacedOrder:
             delivery_address=Address.of(content["delivery_address"]),
         )
 
+    def canonical(self) -> str:
+        """The content as canonical JSON."""
+        items = ",".join([item.canonical() for item in self.items])
+        return (
+            f'{{"customer_id":{_quoted(self.customer_id)},'
+            f'"delivery_address":{self.delivery_address.canonical()},'
+            f'"items":[{items}],'
+            f'"payment_method":{_quoted(self.payment_method)}}}'
+        )
+
     def fingerprint(self) -> str:
         """What tells this content from any other: SHA-256 over canonical JSON, in hexadecimal."""
-        canonical = _canonical(self.content())
-        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+        return hashlib.sha256(self.canonical().encode("ascii")).hexdigest()

@@ -1,6 +1,9 @@
 """The order process is the table of the design, and an order's content is what it always was."""
 
+import json
 from dataclasses import replace
+
+import pytest
 
 from orchestrator.order_process import (
     ORDER_PROCESS,
@@ -67,6 +70,29 @@ def test_an_order_comes_back_from_its_content() -> None:
 def test_the_fingerprint_of_an_order_is_the_same_for_ever() -> None:
     # Were it another one, requests sent before a release would be refused after it.
     assert "acefa695ad702bddc668b258eddca99a46ad3839be0aad1296ad1badbbbc3478" == ORDER.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "text", ["", '"', "\\", "\n\t\x00\x7f", "é", "\u2028", "\U0001f600", "{0}%s", "</a>"]
+)
+def test_the_canonical_json_is_that_of_the_content(text: str) -> None:
+    money = Money(currency_code=text, minor_units=-1)
+    order = PlacedOrder(
+        customer_id=text,
+        items=tuple(Item(sku=text, quantity=n, unit_price=money) for n in range(2)),
+        payment_method=text,
+        delivery_address=Address(
+            recipient=text,
+            lines=(text, text),
+            locality=text,
+            region=text,
+            postal_code=text,
+            country_code=text,
+        ),
+    )
+
+    for it in (order, replace(order, items=())):
+        assert json.dumps(it.content(), sort_keys=True, separators=(",", ":")) == it.canonical()
 
 
 def test_whatever_differs_in_an_order_its_fingerprint_does() -> None:
