@@ -205,9 +205,9 @@ def _items(violations: Violations, items: Sequence[order_pb2.OrderItem]) -> tupl
         return ()
     found_before = len(violations)
     read = tuple(_item(violations, index, item) for index, item in enumerate(items))
-    currency_code = read[0].unit_price.currency_code
+    currency_codes = {"", read[0].unit_price.currency_code}
     for index, item in enumerate(read):
-        if item.unit_price.currency_code not in {"", currency_code}:
+        if item.unit_price.currency_code not in currency_codes:
             violations.add(
                 f"items[{index}].unit_price.currency_code",
                 "must be the currency of the first item: an order is in one currency",
@@ -219,23 +219,25 @@ def _items(violations: Violations, items: Sequence[order_pb2.OrderItem]) -> tupl
 
 
 def _item(violations: Violations, index: int, item: order_pb2.OrderItem) -> Item:
-    field = f"items[{index}]"
-    violations.key(f"{field}.sku", item.sku, length_max=ID_LENGTH_MAX)
-    violations.number(f"{field}.quantity", item.quantity, low=1, high=QUANTITY_MAX)
-    check_money(violations, f"{field}.unit_price", item.HasField("unit_price"), item.unit_price)
-    return Item(
+    # Checked is what was read: to ask a message for a field again costs as much as all else here.
+    unit_price = item.unit_price
+    read = Item(
         sku=item.sku,
         quantity=item.quantity,
         unit_price=Money(
-            currency_code=item.unit_price.currency_code, minor_units=item.unit_price.minor_units
+            currency_code=unit_price.currency_code, minor_units=unit_price.minor_units
         ),
     )
+    field = f"items[{index}]"
+    violations.key(f"{field}.sku", read.sku, length_max=ID_LENGTH_MAX)
+    violations.number(f"{field}.quantity", read.quantity, low=1, high=QUANTITY_MAX)
+    check_money(violations, f"{field}.unit_price", item.HasField("unit_price"), read.unit_price)
+    return read
 
 
 def _address(violations: Violations, request: service_pb.StartOrderProcessRequest) -> Address:
     address = request.delivery_address
-    check_address(violations, "delivery_address", request.HasField("delivery_address"), address)
-    return Address(
+    read = Address(
         recipient=address.recipient,
         lines=tuple(address.lines),
         locality=address.locality,
@@ -243,6 +245,8 @@ def _address(violations: Violations, request: service_pb.StartOrderProcessReques
         postal_code=address.postal_code,
         country_code=address.country_code,
     )
+    check_address(violations, "delivery_address", request.HasField("delivery_address"), read)
+    return read
 
 
 def _seen(violations: Violations, process: admin_pb.OrderProcessRevision) -> Seen:
