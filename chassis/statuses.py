@@ -8,13 +8,14 @@ what another server sent.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import grpc
 import grpc.aio
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
@@ -33,6 +34,8 @@ _METADATA_BYTES_MAX: Final = 1_000
 _VIOLATION_LENGTH_MAX: Final = 300
 _VIOLATIONS_READ_MAX: Final = 1_000
 _RETRY_AFTER_SECONDS_MAX: Final = 86_400.0
+
+_SAME_DETAILS_MAX: Final = 256
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -54,7 +57,10 @@ class WireError:
 def sanitised(text: str, *, length_max: int = MESSAGE_LENGTH_MAX) -> str:
     """The text on one line, without control characters, at most `length_max` characters."""
     # Cut twice: what is far too long is not searched through, and what was put in is counted.
-    clean = _UNPRINTABLE.sub(" ", text[: length_max + 1]).strip()
+    clean = text[: length_max + 1]
+    if not clean.isprintable():
+        clean = _UNPRINTABLE.sub(" ", clean)
+    clean = clean.strip()
     return clean if len(clean) <= length_max else clean[: length_max - 1] + "…"
 
 
@@ -64,10 +70,13 @@ def to_status(fault: Fault) -> status_pb2.Status:
     if code is grpc.StatusCode.INTERNAL:
         return internal_status()
     status = status_pb2.Status(code=code.value[0], message=_message(fault.message))
-    status.details.add().Pack(_error_info(fault))
+    if fault.metadata:
+        status.details.add().Pack(_error_info(fault))
+    else:
+        status.details.append(_reason(fault.reason))
     match fault:
         case Overloaded() | Unavailable() if fault.retry_after_seconds is not None:
-            status.details.add().Pack(RetryInfo(retry_delay=_duration(fault.retry_after_seconds)))
+            status.details.append(_retry(fault.retry_after_seconds))
         case Invalid():
             left = _TRAILERS_BYTES_MAX - _trailers_bytes(status)
             status.details.add().Pack(_bad_request(fault.violations, bytes_max=left * 3 // 4))
@@ -143,6 +152,23 @@ def _error_info(fault: Fault) -> ErrorInfo:
     return info
 
 
+# Whoever has too much to do tells thousands the same, and to pack it is most of the work.
+@lru_cache(maxsize=_SAME_DETAILS_MAX)
+def _reason(reason: str) -> Any:
+    return _packed(ErrorInfo(reason=reason, domain=DOMAIN))
+
+
+@lru_cache(maxsize=_SAME_DETAILS_MAX)
+def _retry(after_seconds: float) -> Any:
+    return _packed(RetryInfo(retry_delay=_duration(after_seconds)))
+
+
+def _packed(detail: Message) -> Any:
+    packed = Any()
+    packed.Pack(detail)
+    return packed
+
+
 def _bad_request(violations: Sequence[Violation], *, bytes_max: int) -> BadRequest:
     """As many violations as fit, and a word where some did not."""
     request = BadRequest()
@@ -167,6 +193,9 @@ def _field_violation(violation: Violation) -> BadRequest.FieldViolation:
 def _message(text: str) -> str:
     """The text, cut where its percent-encoded form becomes too long."""
     clean = sanitised(text)
+    if 3 * len(clean.encode()) <= _MESSAGE_BYTES_MAX:
+        # Nor is it too long where each of its bytes becomes three.
+        return clean
     size = 0
     for index, character in enumerate(clean):
         size += 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
