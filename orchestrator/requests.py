@@ -204,18 +204,20 @@ def _items(violations: Violations, items: Sequence[order_pb2.OrderItem]) -> tupl
         violations.add("items", f"must have 1 to {ITEMS_MAX} entries")
         return ()
     found_before = len(violations)
-    read = tuple(_item(violations, index, item) for index, item in enumerate(items))
-    currency_codes = {"", read[0].unit_price.currency_code}
+    read = [_item(violations, index, item) for index, item in enumerate(items)]
+    currency_code = read[0].unit_price.currency_code
+    total = 0
     for index, item in enumerate(read):
-        if item.unit_price.currency_code not in currency_codes:
+        price = item.unit_price
+        if price.currency_code and price.currency_code != currency_code:
             violations.add(
                 f"items[{index}].unit_price.currency_code",
                 "must be the currency of the first item: an order is in one currency",
             )
-    total = sum(item.quantity * item.unit_price.minor_units for item in read)
+        total += item.quantity * price.minor_units
     if len(violations) == found_before and total > INT64_MAX:
         violations.add("items", f"must add up to at most {INT64_MAX} minor units")
-    return read
+    return tuple(read)
 
 
 def _item(violations: Violations, index: int, item: order_pb2.OrderItem) -> Item:
@@ -239,7 +241,7 @@ def _address(violations: Violations, request: service_pb.StartOrderProcessReques
     address = request.delivery_address
     read = Address(
         recipient=address.recipient,
-        lines=tuple(address.lines),
+        lines=tuple(address.lines[:]),
         locality=address.locality,
         region=address.region,
         postal_code=address.postal_code,
