@@ -6,19 +6,33 @@ nobody watches.
 """
 
 import asyncio
+from typing import Self
 
 
 class Subscription:
     """Notices about one process; several that were not looked at yet are one.
 
-    For one who waits at a time.
+    For one who waits at a time, and for as long as the block lasts. A class, for a generator of
+    contextlib costs three times as much.
     """
 
-    __slots__ = ("_noticed", "_waiting")
+    __slots__ = ("_noticed", "_process_id", "_subscriptions", "_waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, subscriptions: "dict[str, set[Subscription]]", process_id: str) -> None:
+        self._subscriptions = subscriptions
+        self._process_id = process_id
         self._noticed = False
         self._waiting: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._subscriptions.setdefault(self._process_id, set()).add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subscribed = self._subscriptions[self._process_id]
+        subscribed.discard(self)
+        if not subscribed:
+            del self._subscriptions[self._process_id]
 
     async def changed(self, within_seconds: float) -> bool:
         """Whether there was a notice since this last said so, or since the subscription.
@@ -63,30 +77,9 @@ class Feed:
         for process_id in self._subscriptions:
             self.notify(process_id)
 
-    def subscribe(self, process_id: str) -> "_Subscribed":
+    def subscribe(self, process_id: str) -> Subscription:
         """Subscribes to one process for as long as the block lasts.
 
         Subscribe first, then read the log: so nothing falls in between.
         """
-        return _Subscribed(self._subscriptions, process_id)
-
-
-class _Subscribed:
-    """The block: a class, for a generator of contextlib costs three times as much."""
-
-    __slots__ = ("_process_id", "_subscription", "_subscriptions")
-
-    def __init__(self, subscriptions: dict[str, set[Subscription]], process_id: str) -> None:
-        self._subscriptions = subscriptions
-        self._process_id = process_id
-        self._subscription = Subscription()
-
-    def __enter__(self) -> Subscription:
-        self._subscriptions.setdefault(self._process_id, set()).add(self._subscription)
-        return self._subscription
-
-    def __exit__(self, *_: object) -> None:
-        subscribed = self._subscriptions[self._process_id]
-        subscribed.discard(self._subscription)
-        if not subscribed:
-            del self._subscriptions[self._process_id]
+        return Subscription(self._subscriptions, process_id)
