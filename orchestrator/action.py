@@ -26,6 +26,7 @@ RESULT_LENGTH_MAX: Final = 16_384
 OVERTIME_SECONDS: Final = 1.0
 
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
+_TEXT: Final = frozenset({str})
 
 _log = structlog.get_logger(__name__)
 
@@ -215,5 +216,5 @@ def _keepable(reply: ActionReply) -> ActionReply:
 def _is_plain(value: object) -> bool:
     """Whether a value is made of nothing but what JSON is read as."""
     if type(value) is dict:
-        return all(type(key) is str and _is_plain(it) for key, it in value.items())
+        return _TEXT.issuperset(map(type, value)) and all(map(_is_plain, value.values()))
     return type(value) in _PLAIN

@@ -7,6 +7,7 @@ anything; the loop runs the same without it.
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -24,6 +25,8 @@ from orchestrator.saga.events import (
 )
 from orchestrator.saga.outcome import OUTCOMES, Outcome
 from orchestrator.saga.state import SagaState
+
+_GO_WELL: Final = frozenset({Started, AttemptBegan, Completed})
 
 _log: FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -81,13 +84,9 @@ def _tell_event(state: SagaState, event: Event) -> None:
 
 
 def _goes_well(event: Event) -> bool:
-    match event:
-        case AttemptEnded(code=code):
-            return code is Code.OK
-        case Started() | AttemptBegan() | Completed():
-            return True
-        case _:
-            return False
+    if isinstance(event, AttemptEnded):
+        return event.code is Code.OK
+    return type(event) in _GO_WELL
 
 
 def _tell_settled(say: Callable[..., object], state: SagaState) -> None:

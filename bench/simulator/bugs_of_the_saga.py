@@ -46,7 +46,7 @@ def unknown_step_not_undone() -> Iterator[None]:
 def rejection_settles_doubt() -> Iterator[None]:
     ended = evolve._attempt_ended
 
-    def settle(state: SagaState, event: AttemptEnded) -> evolve._Change:
+    def settle(state: SagaState, event: AttemptEnded) -> evolve._Ended:
         certain = tuple(replace(action, in_doubt=False) for action in state.actions)
         return ended(replace(state, actions=certain), replace(event, attempt=event.attempt))
 
@@ -58,7 +58,7 @@ def rejection_settles_doubt() -> Iterator[None]:
 def cut_short_is_not_sent() -> Iterator[None]:
     began = evolve._attempt_began
 
-    def forget(state: SagaState, event: AttemptBegan) -> evolve._Change:
+    def forget(state: SagaState, event: AttemptBegan) -> evolve._Actions:
         never = tuple(replace(action, in_flight=False) for action in state.actions)
         return began(replace(state, actions=never), event)
 

@@ -5,6 +5,7 @@ time. Must never: go past a call; what it will come to is not known.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from orchestrator.saga.decide import Call, Rest, Wait, decide
 from orchestrator.saga.definition import Definition
@@ -12,6 +13,8 @@ from orchestrator.saga.events import Event
 from orchestrator.saga.evolve import evolve
 from orchestrator.saga.record import record
 from orchestrator.saga.state import SagaState
+
+_HALTS: Final = (Call, Wait, Rest)
 
 
 @record
@@ -43,7 +46,7 @@ def advance(
     time_us = max(now_us, state.update_time_us)
     while True:
         command = decide(definition, state, time_us)
-        if isinstance(command, Call | Wait | Rest):
+        if isinstance(command, _HALTS):
             return Advance(events=tuple(events), state=state, command=command, time_us=time_us)
         follows = command.event(time_us)
         events.append(follows)

@@ -6,7 +6,6 @@ of the process is under way, so an attempt without an end was cut short and may 
 Must never: do anything.
 """
 
-from itertools import zip_longest
 from typing import Final, TypeAlias, assert_never
 
 from orchestrator.saga.code import Code
@@ -123,14 +122,14 @@ def decide(definition: Definition | None, state: SagaState, now_us: int) -> Comm
     """
     now_us = max(now_us, state.update_time_us)
     match state.phase:
+        case Phase.RUNNING if definition is not None:
+            return _forward(definition, state, now_us)
+        case Phase.COMPENSATING if definition is not None:
+            return _back(definition, state, now_us)
+        case Phase.RUNNING | Phase.COMPENSATING:
+            return _park_unknown(state)
         case Phase.COMPLETED | Phase.CANCELLED | Phase.PARKED:
             return Rest()
-        case Phase.RUNNING | Phase.COMPENSATING if definition is None:
-            return _park_unknown(state)
-        case Phase.RUNNING:
-            return _forward(definition, state, now_us)
-        case Phase.COMPENSATING:
-            return _back(definition, state, now_us)
         case _:
             assert_never(state.phase)
 
@@ -173,10 +172,12 @@ def _first_not_done(
     definition: Definition, state: SagaState
 ) -> tuple[str | None, ActionState | None]:
     """The first step that is not done, and how far it is. None: all of them are done."""
-    # Steps are begun in their order, so each has the same place among the actions.
-    for step, action in zip_longest(definition.steps, state.actions[: len(definition.steps)]):
+    begun = state.actions
+    for place, step in enumerate(definition.steps):
+        # Steps are begun in their order, so each has the same place among the actions.
+        action = begun[place] if place < len(begun) else None
         if action is None or action.name != step.name:
-            action = state.action(step.name)  # noqa: PLW2901 - looked for after all
+            action = state.action(step.name)
         if action is None or not action.status.done:
             return step.name, action
     return None, None

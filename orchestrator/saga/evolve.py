@@ -7,7 +7,7 @@ longer knows the saga.
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, TypedDict, assert_never
+from typing import Final, TypeAlias, TypedDict, assert_never
 
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
@@ -101,33 +101,56 @@ def evolve(state: SagaState | None, event: Event) -> SagaState:
         )
     # Whoever asks from outside may have a clock that is behind; the history's time never goes back.
     time_us = max(state.update_time_us, event.time_us)
-    change = _change(state, event)
-    if phase is not state.phase:
-        change["phase"] = phase
-        change["end_time_us"] = time_us if phase.settled else None
-    return replace(state, update_time_us=time_us, revision=state.revision + 1, **change)
+    match event:
+        # What happens to every process, again and again. It leaves the phase as it is.
+        case AttemptEnded():
+            actions, results = _attempt_ended(state, event)
+        case AttemptBegan():
+            actions, results = _attempt_began(state, event), state.results
+        case _:
+            change = _change(state, event)
+            if phase is not state.phase:
+                change["phase"] = phase
+                change["end_time_us"] = time_us if phase.settled else None
+            return replace(state, update_time_us=time_us, revision=state.revision + 1, **change)
+    return replace(
+        state,
+        actions=actions,
+        results=results,
+        update_time_us=time_us,
+        revision=state.revision + 1,
+    )
+
+
+_Actions: TypeAlias = tuple[ActionState, ...]
+_Ended: TypeAlias = tuple[_Actions, Mapping[str, JSON]]
+_Rarer: TypeAlias = (
+    Started
+    | CancelRequested
+    | CompensationBegan
+    | Parked
+    | RetryRequested
+    | ResolvedByHand
+    | Completed
+    | Cancelled
+)
 
 
 class _Change(TypedDict, total=False):
-    """What an event changes besides the time and the revision."""
+    """What an event of the rarer kinds changes besides the time and the revision."""
 
     phase: Phase
     end_time_us: int | None
     actions: tuple[ActionState, ...]
-    results: Mapping[str, JSON]
     failure: Failure
     parking: Parking | None
     resolutions: tuple[Resolution, ...]
     cancel: CancelWish
 
 
-def _change(state: SagaState, event: Event) -> _Change:
+def _change(state: SagaState, event: _Rarer) -> _Change:
     change: _Change = {}
     match event:
-        case AttemptBegan():
-            change = _attempt_began(state, event)
-        case AttemptEnded():
-            change = _attempt_ended(state, event)
         case CancelRequested():
             change = _cancel_requested(state, event)
         case CompensationBegan():
@@ -160,7 +183,7 @@ def _move(state: SagaState | None, event: Event) -> Phase:
     return state.parking.phase
 
 
-def _attempt_began(state: SagaState, event: AttemptBegan) -> _Change:
+def _attempt_began(state: SagaState, event: AttemptBegan) -> _Actions:
     before = state.action(event.action)
     if event.attempt != (before.attempts if before else 0) + 1:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not the next")
@@ -175,7 +198,7 @@ def _attempt_began(state: SagaState, event: AttemptBegan) -> _Change:
             since_us=event.time_us,
             in_flight=True,
         )
-        return {"actions": (*state.actions, began)}
+        return (*state.actions, began)
     if before.status is not ActionStatus.RUNNING:
         raise IllegalMove(f"{event.action} is {before.status}: it is not tried again")
     again = replace(
@@ -186,10 +209,11 @@ def _attempt_began(state: SagaState, event: AttemptBegan) -> _Change:
         # What began and did not end before may be under way still.
         in_doubt=before.in_doubt or before.in_flight,
     )
-    return {"actions": _with(state.actions, again)}
+    return _with(state.actions, again)
 
 
-def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Change:
+def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Ended:
+    """The actions and the results then."""
     before = state.action(event.action)
     if before is None or not before.in_flight or before.attempts != event.attempt:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not under way")
@@ -225,8 +249,8 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Change:
     )
     actions = _with(state.actions, ended)
     if event.result is None:
-        return {"actions": actions}
-    return {"actions": actions, "results": {**state.results, event.action: event.result}}
+        return actions, state.results
+    return actions, {**state.results, event.action: event.result}
 
 
 def _cancel_requested(state: SagaState, event: CancelRequested) -> _Change:
@@ -309,6 +333,9 @@ def _given_up(actions: Sequence[ActionState], time_us: int) -> tuple[ActionState
 
 
 def _with(actions: Sequence[ActionState], changed: ActionState) -> tuple[ActionState, ...]:
+    if actions and actions[-1].name == changed.name:
+        # Nearly always.
+        return (*actions[:-1], changed)
     return tuple([changed if action.name == changed.name else action for action in actions])
 
 

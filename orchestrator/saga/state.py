@@ -7,7 +7,6 @@ Invariant: small, for ten thousand processes keep one each in memory; a state is
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
-from typing import Final
 
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import JSON
@@ -23,15 +22,10 @@ class Phase(StrEnum):
     CANCELLED = "CANCELLED"
     PARKED = "PARKED"
 
-    @property
-    def settled(self) -> bool:
-        """Whether it has come to its end."""
-        return self in _SETTLED
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing more happens to it of its own accord."""
-        return self in _AT_REST
+    settled: bool
+    """Whether it has come to its end."""
+    at_rest: bool
+    """Whether nothing more happens to it of its own accord."""
 
 
 class ActionStatus(StrEnum):
@@ -46,16 +40,16 @@ class ActionStatus(StrEnum):
     """Given up without knowing whether it was done."""
     RESOLVED_BY_HAND = "RESOLVED_BY_HAND"
 
-    @property
-    def done(self) -> bool:
-        """Whether its effect is there."""
-        return self in _DONE
+    done: bool
+    """Whether its effect is there."""
 
 
-# Made once: to find the members of an enum anew costs more than all that is asked of them.
-_SETTLED: Final = frozenset({Phase.COMPLETED, Phase.CANCELLED})
-_AT_REST: Final = _SETTLED | {Phase.PARKED}
-_DONE: Final = frozenset({ActionStatus.SUCCEEDED, ActionStatus.RESOLVED_BY_HAND})
+# Said once of each: a property would be asked, and look the members up, dozens of times a process.
+for _phase in Phase:
+    _phase.settled = _phase in {Phase.COMPLETED, Phase.CANCELLED}
+    _phase.at_rest = _phase.settled or _phase is Phase.PARKED
+for _status in ActionStatus:
+    _status.done = _status in {ActionStatus.SUCCEEDED, ActionStatus.RESOLVED_BY_HAND}
 
 
 @record

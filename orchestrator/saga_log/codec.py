@@ -60,8 +60,11 @@ def encode(event: Event) -> tuple[str, str]:
     match event:
         case AttemptBegan():
             return "attempt_began", _began(event.action, event.attempt)
-        case AttemptEnded(reason="", message="", result=None, not_before_us=None):
-            return "attempt_ended", _ended(event.action, event.attempt, event.code)
+        case AttemptEnded(reason="", message="", not_before_us=None):
+            body = _ended(event.action, event.attempt, event.code)
+            if event.result is not None:
+                body = f'{body[:-1]},"result":{dumps(event.result)}}}'
+            return "attempt_ended", body
         case _:
             return KINDS[type(event)], _dumped(event)
 

@@ -52,7 +52,7 @@ def given_up() -> Stage:
 def a_refusal_speaks_for_the_attempt_before(monkeypatch: pytest.MonkeyPatch) -> None:
     unsettled = evolve._attempt_ended
 
-    def settled(state: SagaState, event: AttemptEnded) -> evolve._Change:
+    def settled(state: SagaState, event: AttemptEnded) -> evolve._Ended:
         forgetful = tuple(replace(action, in_doubt=False) for action in state.actions)
         return unsettled(replace(state, actions=forgetful), event)
 
