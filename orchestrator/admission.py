@@ -44,6 +44,9 @@ class Admission:
 
     async def admits(self, *, patience_seconds: float) -> bool:
         """Whether a process may begin, and before the next turn of the loop; waits for its turn."""
+        if self._waiting:
+            # Places have become free since it was last looked at.
+            self._let_in()
         running = self._runner.in_flight + self._on_their_way
         if self._closed or running + len(self._waiting) >= self._most:
             return False

@@ -73,6 +73,27 @@ def test_while_it_is_late_whoever_comes_is_let_in_when_another_one_ends_and_in_o
     played(shop, comes_to_a_late_one(shop, running=LEAST))
 
 
+def test_whoever_comes_finds_the_free_places_given_to_those_who_wait() -> None:
+    shop = Shop()
+
+    async def scenario() -> None:
+        shop.in_flight = LEAST
+        await shop.is_late(0.1, for_seconds=30.0)
+        waiting = [shop.comes(it) for it in range(10)]
+        await asyncio.sleep(0)
+        shop.in_flight -= 3
+        # No time passes, so nothing was looked at meanwhile.
+        waiting.append(shop.comes(99))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert [0, 1, 2] == shop.order
+        assert LEAST == shop.in_flight
+        shop.in_flight = 0
+        await asyncio.gather(*waiting)
+
+    played(shop, scenario())
+
+
 def test_a_limit_that_knows_no_lateness_lets_everybody_in_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
