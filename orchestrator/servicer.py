@@ -111,9 +111,12 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
             if row.process_id == process_id:
                 bind_contextvars(process_id=process_id)
                 run = self._runner.run_of(process_id)
-                if not request.return_immediately:
-                    await self._rested(process_id, rest, until=answer_at)
-                if run is not None and (state := self._known(run)) is not None:
+                rested = not request.return_immediately and await self._rested(
+                    process_id, rest, until=answer_at
+                )
+                state = None if run is None else self._known(run)
+                # Its run may be told later than the log says so.
+                if state is not None and (state.phase.at_rest or not rested):
                     response = pb.StartOrderProcessResponse()
                     views.set_process(response.process, row, state)
                     return response
@@ -273,19 +276,20 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
                     await self._rested(row.process_id, rest, until=until)
         return pb.StartOrderProcessResponse(process=await self._shown(row.process_id))
 
-    async def _rested(self, process_id: str, rest: Subscription, *, until: float | None) -> None:
-        """Returns once the process is at rest, the time has come or the server drains."""
+    async def _rested(self, process_id: str, rest: Subscription, *, until: float | None) -> bool:
+        """Whether the process is at rest, once it is, the time has come or the server drains."""
         now = asyncio.get_running_loop().time
         while not self._draining:
             left = None if until is None else until - now()
             if left is not None and left <= 0:
-                return
+                return False
             here = self._runner.runs(process_id)
             look_seconds = WAIT_LOOK_SECONDS if here else ELSEWHERE_LOOK_SECONDS
             if left is not None:
                 look_seconds = min(left, look_seconds)
             if await rest.changed(look_seconds) or await self._is_at_rest(process_id):
-                return
+                return True
+        return False
 
     def _known(self, run: Run) -> SagaState | None:
         """How the process of a run that was begun here is now, where the run can tell.

@@ -85,6 +85,21 @@ def test_so_many_may_wait_as_begin_within_the_patience_of_who_comes() -> None:
     assert 400 * 12 == pytest.approx(limit.waiting_max(12.0), rel=0.01)
 
 
+def test_while_more_run_than_may_those_that_end_make_room_for_who_waits() -> None:
+    """As when a participant is back after a while, and all that was held goes on at once."""
+    limit = observed(Limit(MOST), late_seconds=0.0, running=4_000, for_seconds=10.0, begun=5)
+    for running in range(4_000, 1_000, -40):
+        observed(
+            limit,
+            late_seconds=2 * LATE_SECONDS,
+            running=running,
+            for_seconds=OBSERVED_EVERY_SECONDS,
+            waiting=100,
+        )
+    assert limit.running_max < 1_000
+    assert 800 * 10 == pytest.approx(limit.waiting_max(10.0), rel=0.05)
+
+
 def test_a_few_may_always_wait() -> None:
     limit = observed(Limit(MOST), late_seconds=0.0, running=9, for_seconds=60.0)
     assert WAITING_LEAST == limit.waiting_max(2.0) == limit.waiting_max(-1.0)
