@@ -12,9 +12,6 @@ from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.order.v1 import order_pb2, order_service_pb2
 from oms.order.v1.order_pb2 import OrderItem
-from orchestrator import servicer
-from orchestrator.saga_log.protocol import Append
-from orchestrator.saga_log.sql import SqlSagaLog
 from tests.orchestrator.edge.harness.office import PATIENCE_SECONDS, Office, address, order
 from tests.orchestrator.edge.harness.refusal import refusal, told
 from tests.orchestrator.edge.harness.scripted import (
@@ -55,30 +52,6 @@ async def test_a_caller_without_a_deadline_waits_for_the_end(
     gate.opened.set()
 
     assert COMPLETED == (await call).process.state
-
-
-async def test_it_answers_what_the_log_says_where_the_run_is_told_later(
-    office: Office,
-    participants: ScriptedParticipants,
-    request_id: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told = asyncio.Event()
-    append = SqlSagaLog.append
-
-    async def told_later(self: SqlSagaLog, moved: Append) -> int:
-        revision = await append(self, moved)
-        if moved.phase.at_rest:
-            await told.wait()
-        return revision
-
-    monkeypatch.setattr(SqlSagaLog, "append", told_later)
-    monkeypatch.setattr(servicer, "WAIT_LOOK_SECONDS", 0.01)
-    process = await office.start(request_id)
-    told.set()
-
-    assert COMPLETED == process.state
-    assert FORWARD == participants.calls
 
 
 async def test_it_answers_when_the_process_is_parked(

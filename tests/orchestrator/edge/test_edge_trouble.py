@@ -1,14 +1,18 @@
 """What callers are told when the log is in trouble, and what becomes of their processes."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from chassis.database import Database
 from chassis.group_commit import GroupCommit
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
+from orchestrator import servicer
+from orchestrator.saga_log.protocol import Append
 from orchestrator.saga_log.sql import SqlSagaLog
 from orchestrator.saga_log.sql_writes import CreateCommand, LogCommand, LogReply, LogWriter
 from tests.orchestrator.edge.harness.office import PATIENCE_SECONDS, Office
@@ -101,3 +105,27 @@ async def test_a_history_that_cannot_be_read_spoils_nothing_else(
     assert 0 == len(shown.steps)
     assert [fine, shown] == list(listed.processes)
     assert "INTERNAL" == not_watched.code.name == not_cancelled.code.name
+
+
+async def test_it_answers_what_the_log_says_where_the_run_is_told_later(
+    office: Office,
+    participants: ScriptedParticipants,
+    request_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_go = asyncio.Event()
+    append = SqlSagaLog.append
+
+    async def told_later(self: SqlSagaLog, moved: Append) -> int:
+        revision = await append(self, moved)
+        if moved.phase.at_rest:
+            await let_go.wait()
+        return revision
+
+    monkeypatch.setattr(SqlSagaLog, "append", told_later)
+    monkeypatch.setattr(servicer, "WAIT_LOOK_SECONDS", 0.01)
+    process = await office.start(request_id)
+    let_go.set()
+
+    assert COMPLETED == process.state
+    assert "CreateDelivery" == participants.calls[-1]
