@@ -13,9 +13,7 @@ from collections.abc import Callable
 _make_encoder = getattr(json.encoder, "c_make_encoder", None)
 
 
-def json_encoder(
-    *, ensure_ascii: bool = True, allow_nan: bool = True, sort_keys: bool = False
-) -> Callable[[object], str]:
+def json_encoder(*, ensure_ascii: bool = True, allow_nan: bool = True) -> Callable[[object], str]:
     """What makes a text of a value.
 
     It raises TypeError where there is something in the value that JSON cannot say, and ValueError
@@ -24,7 +22,6 @@ def json_encoder(
     plain = json.JSONEncoder(
         ensure_ascii=ensure_ascii,
         allow_nan=allow_nan,
-        sort_keys=sort_keys,
         separators=(",", ":"),
     )
     if _make_encoder is None:
@@ -32,7 +29,7 @@ def json_encoder(
     texts = json.encoder.encode_basestring_ascii if ensure_ascii else json.encoder.encode_basestring
     # Without a note of what it is within: one that is kept would outlast a value that was refused.
     chunks = _make_encoder(
-        None, plain.default, texts, None, ":", ",", sort_keys, plain.skipkeys, allow_nan
+        None, plain.default, texts, None, ":", ",", plain.sort_keys, plain.skipkeys, allow_nan
     )
 
     def encode(value: object) -> str:

@@ -15,10 +15,9 @@ import sqlalchemy as sa
 
 from chassis.entities import change_all
 from chassis.group_commit import GroupCommit, Missed
-from chassis.json_text import json_encoder
 from chassis.listings import Listing, select_page
 from chassis.rows import RowTable
-from chassis.statements import Row
+from chassis.statements import Row, to_json
 from delivery_svc.couriers import CourierBook
 from delivery_svc.domain import Address, Content, Couriers, Delivery, State
 
@@ -36,7 +35,6 @@ _DELIVERIES: Final = sa.Table(
     sa.Column("address", sa.Text),
 )
 
-_to_json: Final = json_encoder(ensure_ascii=False)
 
 Transition: TypeAlias = Callable[[Delivery | None, Couriers], Delivery | None]
 """None: there is to be none any more."""
@@ -169,7 +167,7 @@ def _from_row(row: Row) -> Delivery:
 
 
 def _address_text(address: Address) -> str:
-    return _to_json(
+    return to_json(
         {
             "recipient": address.recipient,
             "lines": address.lines,

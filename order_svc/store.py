@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from chassis.json_text import json_encoder
 from chassis.listings import Listing, select_page
 from chassis.rows import RowTable
-from chassis.statements import Row
+from chassis.statements import Row, to_json
 from order_svc.domain import Address, Content, Item, Money, Order, State
 
 _ORDERS: Final = sa.Table(
@@ -30,8 +29,6 @@ _ORDERS: Final = sa.Table(
     sa.Column("delivery_address", sa.Text),
 )
 _SUMMARY: Final = (*tuple(_ORDERS.c)[:8], _ORDERS.c.delivery_address)
-
-_to_json: Final = json_encoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +101,8 @@ def _to_row(order: Order) -> Row:
         total.minor_units,
         *times,
         # All in the currency of the total.
-        _to_json([[it.sku, it.quantity, it.unit_price.minor_units] for it in content.items]),
-        _to_json(
+        to_json([[it.sku, it.quantity, it.unit_price.minor_units] for it in content.items]),
+        to_json(
             {
                 "recipient": address.recipient,
                 "lines": address.lines,
