@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from grpc import aio
 
+from chassis.calls import unregistered
 from oms.delivery.v1 import delivery_pb2, delivery_service_pb2, delivery_service_pb2_grpc
 from orchestrator.action import Action, ActionCall
 from orchestrator.breaker import Breaker
@@ -35,7 +36,7 @@ class DeliveryParticipant:
         outstanding_max: int = OUTSTANDING_MAX,
         breaker: Breaker | None = None,
     ) -> None:
-        self._stub = delivery_service_pb2_grpc.DeliveryServiceStub(channel)
+        self._stub = delivery_service_pb2_grpc.DeliveryServiceStub(unregistered(channel))
         self._participant = Participant(
             "delivery", outstanding_max=outstanding_max, breaker=breaker
         )

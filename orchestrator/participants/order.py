@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from grpc import aio
 
+from chassis.calls import unregistered
 from oms.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from orchestrator.action import Action, ActionCall
 from orchestrator.breaker import Breaker
@@ -33,7 +34,7 @@ class OrderParticipant:
         outstanding_max: int = OUTSTANDING_MAX,
         breaker: Breaker | None = None,
     ) -> None:
-        self._stub = order_service_pb2_grpc.OrderServiceStub(channel)
+        self._stub = order_service_pb2_grpc.OrderServiceStub(unregistered(channel))
         self._participant = Participant("order", outstanding_max=outstanding_max, breaker=breaker)
 
     def actions(self) -> Mapping[str, Action]:

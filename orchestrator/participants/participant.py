@@ -21,6 +21,7 @@ import grpc.aio
 import structlog
 from google.protobuf.message import Message
 
+from chassis.calls import OnePair
 from chassis.handlers import PROCESS_ID_METADATA
 from chassis.statuses import read_error
 from orchestrator.action import Action, ActionCall, ActionReply
@@ -94,7 +95,7 @@ class Participant:
                 told = await rpc(
                     build(call),
                     timeout=call.timeout_seconds,
-                    metadata=grpc.aio.Metadata((PROCESS_ID_METADATA, call.process_id)),
+                    metadata=OnePair(PROCESS_ID_METADATA, call.process_id),
                 )
                 reply = ActionReply(code=Code.OK, result=read(call, told))
             except grpc.aio.AioRpcError as error:

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from grpc import aio
 
+from chassis.calls import unregistered
 from oms.common.v1 import money_pb2
 from oms.payment.v1 import payment_pb2, payment_service_pb2, payment_service_pb2_grpc
 from orchestrator.action import Action, ActionCall
@@ -35,7 +36,7 @@ class PaymentParticipant:
         outstanding_max: int = OUTSTANDING_MAX,
         breaker: Breaker | None = None,
     ) -> None:
-        self._stub = payment_service_pb2_grpc.PaymentServiceStub(channel)
+        self._stub = payment_service_pb2_grpc.PaymentServiceStub(unregistered(channel))
         self._participant = Participant("payment", outstanding_max=outstanding_max, breaker=breaker)
 
     def actions(self) -> Mapping[str, Action]:
