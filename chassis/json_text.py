@@ -1,4 +1,4 @@
-"""JSON as short as it gets, by an encoder that is made once.
+"""JSON as short as it gets, by an encoder that is made once, or not at all where its text is known.
 
 Invariant: a text is, to the byte, what `json.JSONEncoder` makes of the value, and what that refuses
 is refused in the same way. Must never: keep anything of a value for the next one.
@@ -7,10 +7,25 @@ is refused in the same way. Must never: keep anything of a value for the next on
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 # Not public, so it is done without where it is not there.
 _make_encoder = getattr(json.encoder, "c_make_encoder", None)
+
+
+class Written(dict[str, Any]):
+    """A JSON object of which a text is known. Whoever makes one says the same in both.
+
+    It stays as it is: what is put into it afterwards is not in the text.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, content: Mapping[str, Any], text: str) -> None:
+        super().__init__(content)
+        self.text: Final = text
+        """What `json.loads` makes the content of."""
 
 
 def json_encoder(*, ensure_ascii: bool = True, allow_nan: bool = True) -> Callable[[object], str]:

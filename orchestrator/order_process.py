@@ -7,7 +7,8 @@ version that they began on: a change is a new version. This module must never ca
 from typing import Final
 
 from chassis.ids import suffix_of, with_prefix
-from orchestrator.placed_order import PlacedOrder
+from chassis.json_text import Written
+from orchestrator.placed_order import PlacedOrder, fingerprint_of
 from orchestrator.runner import Runner
 from orchestrator.saga.definition import Definition, Step, Versions
 from orchestrator.saga_log.protocol import ProcessRow
@@ -41,7 +42,6 @@ async def start_order_process(
     definition: Definition,
     process_id: str,
     request_id: str,
-    fingerprint: str,
     deadline_us: int,
 ) -> tuple[ProcessRow, bool]:
     """Starts the process of an order, unless the request started one before.
@@ -52,22 +52,27 @@ async def start_order_process(
         definition: The current one of ORDER_PROCESSES, as patient as this orchestrator is.
         process_id: Freshly drawn. The ids of order, payment and delivery share what follows "prc_".
         request_id: The caller's id of the request.
-        fingerprint: The order's own.
         deadline_us: Until when its steps are tried.
 
     Returns:
-        The process of that request, durable, and whether it was started now.
+        The process of that request, durable, and whether it was started now. If it was not, it may
+        be that of another order: its fingerprint tells.
 
     Raises:
         faults.Unavailable: DRAINING, or LOG_UNAVAILABLE: then it may have been started.
     """
+    canonical, total = order.canonical(), order.total
     return await runner.accept(
         process_id=process_id,
         business_key=request_id,
-        fingerprint=fingerprint,
+        fingerprint=fingerprint_of(canonical),
         subject=order.customer_id,
         definition=definition,
-        input={**order.content(), "total": order.total.content()},
+        # To put it into words once more, for the log, would be as much again as all of this.
+        input=Written(
+            {**order.content(), "total": total.content()},
+            f'{canonical[:-1]},"total":{total.canonical()}}}',
+        ),
         deadline_us=deadline_us,
     )
 

@@ -156,4 +156,9 @@ class PlacedOrder:
 
     def fingerprint(self) -> str:
         """What tells this content from any other: SHA-256 over canonical JSON, in hexadecimal."""
-        return hashlib.sha256(self.canonical().encode("ascii")).hexdigest()
+        return fingerprint_of(self.canonical())
+
+
+def fingerprint_of(canonical: str) -> str:
+    """The fingerprint of an order whose canonical JSON this is."""
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -252,17 +252,16 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
 
     async def _started(self, request_id: str, order: PlacedOrder, *, process_id: str) -> ProcessRow:
         """The process of this request: the one that it began before, or one that begins now."""
-        fingerprint = order.fingerprint()
-        row, _ = await start_order_process(
+        row, is_new = await start_order_process(
             self._runner,
             order,
             definition=self._definition,
             process_id=process_id,
             request_id=request_id,
-            fingerprint=fingerprint,
             deadline_us=self._clock.now_us() + self._process_deadline_us,
         )
-        _check_same(row, fingerprint)
+        if not is_new:
+            _check_same(row, order.fingerprint())
         return row
 
     async def _answer_late(

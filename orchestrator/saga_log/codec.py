@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final, assert_never
 
-from chassis.json_text import json_encoder
+from chassis.json_text import Written, json_encoder
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
     JSON,
@@ -65,6 +65,11 @@ def encode(event: Event) -> tuple[str, str]:
             if event.result is not None:
                 body = f'{body[:-1]},"result":{dumps(event.result)}}}'
             return "attempt_ended", body
+        case Started(input=Written(text=text)):
+            return "started", (
+                f'{{"definition":{dumps(event.definition)},"version":{event.version},'
+                f'"input":{text},"deadline_us":{event.deadline_us}}}'
+            )
         case _:
             return KINDS[type(event)], _dumped(event)
 

@@ -2,17 +2,22 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from chassis import faults
 from orchestrator.order_process import (
     ORDER_PROCESS,
     delivery_id_of,
     order_id_of,
     payment_id_of,
     process_id_of,
+    start_order_process,
 )
 from orchestrator.placed_order import Address, Item, Money, PlacedOrder
+from orchestrator.runner import Runner
+from orchestrator.saga_log.protocol import ProcessRow
 from orchestrator.settings import OrchestratorSettings
 
 ORDER = PlacedOrder(
@@ -93,6 +98,36 @@ def test_the_canonical_json_is_that_of_the_content(text: str) -> None:
 
     for it in (order, replace(order, items=())):
         assert json.dumps(it.content(), sort_keys=True, separators=(",", ":")) == it.canonical()
+
+
+class Accepts(Runner):
+    """Takes what it is given to run, and runs nothing."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, Any] = {}
+
+    async def accept(self, **given: Any) -> tuple[ProcessRow, bool]:
+        self.given = given
+        raise faults.Unavailable("DRAINING", "nothing is run here")
+
+
+async def test_a_process_begins_with_its_order_and_the_text_says_the_same() -> None:
+    runner = Accepts()
+
+    with pytest.raises(faults.Unavailable):
+        await start_order_process(
+            runner,
+            ORDER,
+            definition=ORDER_PROCESS,
+            process_id="prc_1",
+            request_id="r",
+            deadline_us=1,
+        )
+
+    begun_with = runner.given["input"]
+    assert {**ORDER.content(), "total": ORDER.total.content()} == begun_with
+    assert begun_with == json.loads(begun_with.text)
+    assert (ORDER.fingerprint(), "ada") == (runner.given["fingerprint"], runner.given["subject"])
 
 
 def test_whatever_differs_in_an_order_its_fingerprint_does() -> None:

@@ -62,7 +62,6 @@ class GoldenStage(Stage):
             definition=self.definition,
             process_id=self._process_id,
             request_id=key,
-            fingerprint=self._order.fingerprint(),
             deadline_us=self.clock.now_us() + round(self._deadline_seconds * 1_000_000),
         )
 

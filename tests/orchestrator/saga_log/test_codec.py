@@ -1,9 +1,12 @@
 """Events as the log keeps them. What was written once is read for ever."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.json_text import Written
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
     AttemptBegan,
@@ -164,8 +167,10 @@ JSON_VALUES = st.recursive(
 def test_whatever_an_event_says_it_comes_back(
     content: dict[str, None], result: None, text: str, number: int
 ) -> None:
+    written = Written(content, json.dumps(content, sort_keys=True))
     events: list[Event] = [
         Started(definition="d", version=1, input=content, deadline_us=number, time_us=7),
+        Started(definition=text or "d", version=1, input=written, deadline_us=number, time_us=7),
         AttemptEnded(
             action="a",
             attempt=1,
@@ -182,6 +187,12 @@ def test_whatever_an_event_says_it_comes_back(
         kind, body = encode(event)
         assert body.isascii()
         assert event == decode(kind, 7, body)
+
+
+def test_an_input_whose_text_is_known_is_not_put_into_words_again() -> None:
+    written = Written({"a": 1}, '{"a": 1}')
+    started = Started(definition="d", version=1, input=written, deadline_us=2, time_us=7)
+    assert '{"definition":"d","version":1,"input":{"a": 1},"deadline_us":2}' == encode(started)[1]
 
 
 def test_what_json_cannot_say_is_not_written() -> None:
