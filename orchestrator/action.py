@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from chassis.json_text import Written
 from orchestrator.saga.code import Code
 from orchestrator.saga.decide import Call
 from orchestrator.saga.events import JSON, AttemptEnded
@@ -202,15 +203,18 @@ def _keepable(reply: ActionReply) -> ActionReply:
             message=reply.message,
             retry_after_seconds=reply.retry_after_seconds,
         )
-    try:
-        text = dumps(reply.result)
-    except (TypeError, ValueError, RecursionError):
-        return ActionReply(code=Code.INTERNAL, reason="RESULT_NOT_JSON")
+    if type(reply.result) is Written:
+        text = reply.result.text
+    else:
+        try:
+            text = dumps(reply.result)
+        except (TypeError, ValueError, RecursionError):
+            return ActionReply(code=Code.INTERNAL, reason="RESULT_NOT_JSON")
     if len(text) > RESULT_LENGTH_MAX:
         return ActionReply(code=Code.INTERNAL, reason="RESULT_TOO_LONG")
     # Nearly always it is just what would be read from that text.
-    result = reply.result if _is_plain(reply.result) else json.loads(text)
-    return ActionReply(code=Code.OK, result=result)
+    is_so = type(reply.result) is Written or _is_plain(reply.result)
+    return ActionReply(code=Code.OK, result=reply.result if is_so else json.loads(text))
 
 
 def _is_plain(value: object) -> bool:

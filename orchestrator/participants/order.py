@@ -10,11 +10,13 @@ from typing import Any, Final, cast
 from grpc import aio
 
 from chassis.calls import unregistered
+from chassis.json_text import Written
 from oms.order.v1 import order_pb2, order_service_pb2, order_service_pb2_grpc
 from orchestrator.action import Action, ActionCall
 from orchestrator.breaker import Breaker
 from orchestrator.order_process import order_id_of
 from orchestrator.participants.participant import OUTSTANDING_MAX, Contradiction, Participant
+from orchestrator.placed_order import Money
 from orchestrator.saga.events import JSON
 
 SERVICE: Final = "oms.order.v1.OrderService"
@@ -71,10 +73,11 @@ def _cancel_request(call: ActionCall) -> order_service_pb2.CancelOrderRequest:
 
 def _read_created(call: ActionCall, reply: order_service_pb2.CreateOrderResponse) -> JSON:
     _check(call, reply.order, _CREATED)
-    total = reply.order.total
+    told = reply.order.total
+    total = Money(currency_code=told.currency_code, minor_units=told.minor_units)
     if not total.currency_code or total.minor_units < 0:
         raise Contradiction("the order service answered an order without a total")
-    return {"total": {"currency_code": total.currency_code, "minor_units": total.minor_units}}
+    return Written({"total": total.content()}, f'{{"total":{total.canonical()}}}')
 
 
 def _read_confirmed(call: ActionCall, reply: order_service_pb2.ConfirmOrderResponse) -> JSON:

@@ -63,7 +63,7 @@ def encode(event: Event) -> tuple[str, str]:
         case AttemptEnded(reason="", message="", not_before_us=None):
             body = _ended(event.action, event.attempt, event.code)
             if event.result is not None:
-                body = f'{body[:-1]},"result":{dumps(event.result)}}}'
+                body = f'{body[:-1]},"result":{_text_of(event.result)}}}'
             return "attempt_ended", body
         case Started(input=Written(text=text)):
             return "started", (
@@ -72,6 +72,10 @@ def encode(event: Event) -> tuple[str, str]:
             )
         case _:
             return KINDS[type(event)], _dumped(event)
+
+
+def _text_of(value: JSON) -> str:
+    return value.text if type(value) is Written else dumps(value)
 
 
 @lru_cache(maxsize=_SAME_BODIES_MAX)
