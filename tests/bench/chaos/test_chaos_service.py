@@ -5,7 +5,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,7 +92,16 @@ def is_gone(pidfd: int) -> bool:
     return bool(poll.poll(GONE_SECONDS_MAX * 1_000))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Who is started from here heeds SIGINT, also where a shell had this ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child to its parent")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_a_run_that_is_ended_leaves_no_process_behind(
     number: signal.Signals, tmp_path: Path
