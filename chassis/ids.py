@@ -73,3 +73,9 @@ def suffix_of(id_: str) -> str:
 def with_prefix(prefix: str, suffix: str) -> str:
     """The id of that kind with that suffix: siblings of one process share it."""
     return f"{prefix}_{suffix}"
+
+
+def sibling(prefix: str, id_: str) -> str:
+    """The id of that kind that shares the suffix of another."""
+    # Written out: there are twenty for each process, and it is the two above.
+    return f"{prefix}_{id_.partition('_')[2]}"

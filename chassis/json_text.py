@@ -10,6 +10,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+quoted: Final[Callable[[str], str]] = json.encoder.encode_basestring_ascii
+"""A text as JSON, in ASCII."""
+
 # Not public, so it is done without where it is not there.
 _make_encoder = getattr(json.encoder, "c_make_encoder", None)
 

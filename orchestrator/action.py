@@ -173,7 +173,7 @@ def ended(
     """
     reply = _keepable(reply)
     not_before_us = None
-    if sequel_of(reply.code, undo=undo) is Sequel.TRY_AGAIN:
+    if reply.code is not Code.OK and sequel_of(reply.code, undo=undo) is Sequel.TRY_AGAIN:
         pause_seconds = retries.pause_seconds(
             attempt=call.attempt,
             fraction=fraction(),
@@ -184,8 +184,8 @@ def ended(
         action=call.action,
         attempt=call.attempt,
         code=reply.code,
-        reason=bounded(reply.reason, REASON_LENGTH_MAX),
-        message=bounded(reply.message, MESSAGE_LENGTH_MAX),
+        reason=reply.reason and bounded(reply.reason, REASON_LENGTH_MAX),
+        message=reply.message and bounded(reply.message, MESSAGE_LENGTH_MAX),
         result=reply.result,
         not_before_us=not_before_us,
         time_us=time_us,

@@ -45,7 +45,7 @@ def tell(state: SagaState, events: Iterable[Event], *, in_detail: bool) -> None:
         in_detail: Whether to tell of what goes well, too.
     """
     for event in events:
-        if in_detail or not _goes_well(event):
+        if in_detail or not (type(event) in _GO_WELL or _goes_well(event)):
             _tell_event(state, event)
 
 

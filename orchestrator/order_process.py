@@ -6,7 +6,7 @@ version that they began on: a change is a new version. This module must never ca
 
 from typing import Final
 
-from chassis.ids import suffix_of, with_prefix
+from chassis.ids import sibling
 from chassis.json_text import Written
 from orchestrator.placed_order import PlacedOrder, fingerprint_of
 from orchestrator.runner import Runner
@@ -79,20 +79,20 @@ async def start_order_process(
 
 def order_id_of(process_id: str) -> str:
     """The id of the process's order."""
-    return with_prefix("ord", suffix_of(process_id))
+    return sibling("ord", process_id)
 
 
 def payment_id_of(process_id: str) -> str:
     """The id of the process's payment."""
-    return with_prefix("pay", suffix_of(process_id))
+    return sibling("pay", process_id)
 
 
 def delivery_id_of(process_id: str) -> str:
     """The id of the process's delivery."""
-    return with_prefix("dlv", suffix_of(process_id))
+    return sibling("dlv", process_id)
 
 
 def process_id_of(order_id: str) -> str | None:
     """The id of the process of an order; None if its id is not one that a process gives."""
-    process_id = with_prefix(PROCESS_PREFIX, suffix_of(order_id))
+    process_id = sibling(PROCESS_PREFIX, order_id)
     return process_id if order_id_of(process_id) == order_id else None

@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
@@ -129,9 +129,11 @@ class SqlSagaLog:
         rows = _event_rows(append.process_id, append.events, follows=append.follows)
         command = AppendCommand(append=append, event_rows=rows)
         try:
-            return cast("int", await self._commits.submit(command))
+            revision: Any = await self._commits.submit(command)
         except (faults.Unavailable, faults.Overloaded) as fault:
             raise _unavailable() from fault
+        assert type(revision) is int, "an append is answered with a revision"
+        return revision
 
     async def load(self, process_id: str, *, after: int = 0) -> StoredProcess | None:
         """Reads one process, with its events after a revision."""

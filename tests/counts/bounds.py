@@ -60,13 +60,13 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "statements for 16 CreateDelivery, sqlite": exact(7),
         "statements for 16 CreateDelivery, postgresql": exact(9),
         # What Python does: calls of functions (see harness/python_calls.py), blocks of memory.
-        "function calls: to fold a delivered history": about(129),
-        "function calls: to decide its six commits": about(171),
-        "function calls: to encode its events": about(40),
+        "function calls: to fold a delivered history": about(113),
+        "function calls: to decide its six commits": about(159),
+        "function calls: to encode its events": about(35),
         "function calls: to encode and decode them": about(370),
         "function calls: to show it": about(47),
-        "function calls: a process in the loop's thread": about(1_026),
-        "function calls: a process in the writer's thread, sqlite": about(86),
+        "function calls: a process in the loop's thread": about(901),
+        "function calls: a process in the writer's thread, sqlite": about(80),
         "function calls: a process in the writer's thread, postgresql": about(81),
         "blocks of memory for a process in flight": about(106),
     }
