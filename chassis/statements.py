@@ -65,7 +65,7 @@ class Statement:
 
     def select(self, connection: sa.Connection, values: Row) -> Sequence[Row]:
         """Runs a SELECT; the rows it finds."""
-        _begin(connection)
+        begin(connection)
         with _cursor(connection, self.text) as cursor:
             cursor.execute(self.text, self.bind(values))
             found: Sequence[Row] = cursor.fetchall()
@@ -73,7 +73,7 @@ class Statement:
 
     def run_many(self, connection: sa.Connection, rows: Iterable[Row]) -> int:
         """Runs an INSERT, UPDATE or DELETE once for each of `rows`; how many it hit in all."""
-        _begin(connection)
+        begin(connection)
         with _cursor(connection, self.text) as cursor:
             # Bound one by one as the driver asks for them.
             bound: Any = rows if self._as_given else map(self.bind, rows)
@@ -115,7 +115,7 @@ class Insertion:
         """
         if not self._at_once:
             return self._run_by_several(connection, rows)
-        _begin(connection)
+        begin(connection)
         with _cursor(connection, self._at_once) as cursor:
             cursor.execute(self._at_once, {ROWS: to_json(rows)})
             return int(cursor.rowcount)
@@ -158,20 +158,21 @@ def run(connection: sa.Connection, text: str) -> None:
         cursor.execute(text)
 
 
-def _begin(connection: sa.Connection) -> None:
+def begin(connection: sa.Connection) -> None:
     """Begins where nobody did, as SQLAlchemy does for statements that it runs itself."""
     if not connection.in_transaction():
         connection.begin()
 
 
 @contextlib.contextmanager
-def _cursor(connection: sa.Connection, text: str) -> Iterator[DBAPICursor]:
-    """A cursor of the driver, whose exceptions become SQLAlchemy's."""
+def driver_errors(
+    connection: sa.Connection, text: str, cursor: DBAPICursor | None = None
+) -> Iterator[None]:
+    """What a driver raises of a statement becomes what SQLAlchemy raises for it."""
     dialect = connection.dialect
     pooled = connection.connection
-    cursor = pooled.cursor()
     try:
-        yield cursor
+        yield
     except dialect.loaded_dbapi.Error as error:
         if said := primary_message(error):
             # A server goes on with the values of the row that it did not take.
@@ -187,5 +188,14 @@ def _cursor(connection: sa.Connection, text: str) -> Iterator[DBAPICursor]:
             dialect=dialect,
         )
         raise raised from error
+
+
+@contextlib.contextmanager
+def _cursor(connection: sa.Connection, text: str) -> Iterator[DBAPICursor]:
+    """A cursor of the driver, whose exceptions become SQLAlchemy's."""
+    cursor = connection.connection.cursor()
+    try:
+        with driver_errors(connection, text, cursor):
+            yield cursor
     finally:
         cursor.close()
