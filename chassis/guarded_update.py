@@ -21,6 +21,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 
+from chassis.flight import Landed, Passenger, fly
 from chassis.statements import ROWS, Insertion, Row, Statement, sent_rows, to_json
 
 E = TypeVar("E", bound=sa.ColumnElement[Any])
@@ -54,7 +55,7 @@ class GuardedUpdate:
         update = table.update().where(*guards).values(dict(changes))
         self._one_by_one = Statement(update, dialect, list(places))
         self._at_once: Statement | None = None
-        self._at_once_along: Statement | None = None
+        self._at_once_along: Passenger | None = None
         self._along = None if along is None else Insertion(along, dialect)
         if dialect.name == "postgresql":
             # Each with its place in front.
@@ -67,12 +68,19 @@ class GuardedUpdate:
             )
             self._at_once = Statement(at_once, dialect, [ROWS])
             if along is not None:
-                self._at_once_along = Statement(_with_rows(at_once, along), dialect, [ROWS, _ALONG])
+                self._at_once_along = Passenger(_with_rows(at_once, along), [ROWS, _ALONG])
+
+    def passenger(self, rows: Sequence[Row], along: Along) -> tuple[Passenger, Sequence[str]]:
+        """What updates `rows`, to be sent to a server with other statements; see `hits_of`."""
+        assert self._at_once_along is not None, "asked of a server, and made for what goes along"
+        sent = to_json([(at, *row) for at, row in enumerate(rows)])
+        sent_along = to_json([(at, *row) for at, more in along for row in more])
+        return self._at_once_along, (sent, sent_along)
 
     def count(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """Runs it for each of `rows`, values as `places` has them; how many hit."""
         if self._at_once is not None:
-            return len(self._hit_at_once(connection, rows, ()))
+            return len(self._hit_at_once(self._at_once, connection, rows))
         return self._one_by_one.run_many(connection, rows)
 
     def hits(
@@ -83,8 +91,11 @@ class GuardedUpdate:
         Raises:
             sqlalchemy.exc.IntegrityError: One of what goes along is there already.
         """
+        if self._at_once is not None and along:
+            [landed] = fly(connection, [self.passenger(rows, along)])
+            return hits_of(landed, len(rows))
         if self._at_once is not None:
-            hit_at = self._hit_at_once(connection, rows, along) if rows or along else ()
+            hit_at = self._hit_at_once(self._at_once, connection, rows) if rows else ()
             return [at in hit_at for at in range(len(rows))]
         hits = self._hit_one_by_one(connection, rows) if rows else ()
         go = [row for at, more in along if at == ANYWAY or hits[at] for row in more]
@@ -108,16 +119,17 @@ class GuardedUpdate:
         return [after > before for before, after in pairwise(counts)]
 
     def _hit_at_once(
-        self, connection: sa.Connection, rows: Sequence[Row], along: Along
+        self, statement: Statement, connection: sa.Connection, rows: Sequence[Row]
     ) -> set[int]:
         """The places of those that hit."""
-        statement = self._at_once
-        values = [to_json([(at, *row) for at, row in enumerate(rows)])]
-        if along:
-            statement = self._at_once_along
-            values.append(to_json([(at, *row) for at, more in along for row in more]))
-        assert statement is not None, "asked of a server, and made for what goes along"
-        return {at for (at,) in statement.select(connection, values)}
+        sent = to_json([(at, *row) for at, row in enumerate(rows)])
+        return {at for (at,) in statement.select(connection, [sent])}
+
+
+def hits_of(landed: Landed, size: int) -> Sequence[bool]:
+    """For each of so many rows, whether it hit, from what the passenger came to."""
+    hit_at = {int(at) for (at,) in landed if at is not None}
+    return [at in hit_at for at in range(size)]
 
 
 def _with_rows(update: sa.Update, along: sa.Table) -> sa.Select[Any]:
@@ -125,7 +137,9 @@ def _with_rows(update: sa.Update, along: sa.Table) -> sa.Select[Any]:
     hit = update.cte("hit")
     columns = {it.name: it.type for it in along.c}
     sent = sent_rows({_AT: sa.BigInteger(), **columns}, parameter=_ALONG).subquery("sent_along")
-    goes = sa.or_(sent.c[_AT] == ANYWAY, sent.c[_AT].in_(sa.select(hit.c[_AT])))
+    goes = sa.or_(
+        sent.c[_AT] == sa.literal_column(str(ANYWAY)), sent.c[_AT].in_(sa.select(hit.c[_AT]))
+    )
     go = sa.select(*(sent.c[name] for name in columns)).where(goes)
     return sa.select(hit.c[_AT]).add_cte(along.insert().from_select(list(columns), go).cte("went"))
 

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
+from chassis.flight import Passenger
 from chassis.guarded_update import ANYWAY, Along, GuardedUpdate
 from chassis.statements import Row
 from orchestrator.saga_log.protocol import Append
@@ -100,6 +101,12 @@ class AppendUpdate:
                 places=_PLACES,
                 dialect=dialect,
             )
+
+    def passenger(
+        self, appends: Sequence[Append], events: Along
+    ) -> tuple[Passenger, Sequence[str]]:
+        """The same as a statement that goes to a server with others; see `hits_of`."""
+        return self._move.passenger([_values(append) for append in appends], events)
 
     def hits(
         self, connection: Connection, appends: Sequence[Append], events: Along = ()

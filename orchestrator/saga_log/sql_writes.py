@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from chassis.group_commit import Missed
-from chassis.guarded_update import ANYWAY
+from chassis.guarded_update import ANYWAY, Along
 from chassis.statements import Insertion, Row
 from orchestrator.saga.record import record
 from orchestrator.saga_log import sql_reads
@@ -44,6 +44,7 @@ from orchestrator.saga_log.sql_claims import (
     HeartbeatCommand,
     ReleaseCommand,
 )
+from orchestrator.saga_log.sql_flight import LogFlight
 from orchestrator.saga_log.sql_retirement import (
     LEAVE_GUARDS,
     RetirementCommand,
@@ -52,7 +53,7 @@ from orchestrator.saga_log.sql_retirement import (
     retired_rows_by_key,
 )
 from orchestrator.saga_log.sql_work import Work
-from orchestrator.saga_log.tables import PROCESSES
+from orchestrator.saga_log.tables import EVENTS, PROCESSES
 
 EventRow: TypeAlias = tuple[str, int, str, int, str]
 """The process, the sequence, the kind, the time and the body of an event, as the table has them.
@@ -91,7 +92,10 @@ C = TypeVar("C", CreateCommand, AppendCommand, ReleaseCommand, ClaimCommand, Hea
 LogReply = tuple[ProcessRow, bool] | int | tuple[ProcessRow, ...] | RetirementReply
 
 
-_TAKE_BACK = delete(PROCESSES).where(PROCESSES.c.process_id == bindparam("process_id_is"))
+_TAKE_BACK = tuple(
+    delete(table).where(table.c.process_id == bindparam("process_id_is"))
+    for table in (EVENTS, PROCESSES)
+)
 
 
 class LogWriter:
@@ -108,6 +112,7 @@ class LogWriter:
         """`work` finds what nobody runs; without it, all that others own is that."""
         self._insert_process = Insertion(PROCESSES, dialect, clause=_insert_if_new(dialect))
         self._append = AppendUpdate(dialect, append_guards)
+        self._flight = LogFlight(self._append) if dialect.name == "postgresql" else None
         self._claims = ClaimWriter(dialect, work or Work(shared=False))
         self._retirement = RetirementWriter(dialect, leave_guards=leave_guards)
 
@@ -123,13 +128,12 @@ class LogWriter:
         by_kind: dict[type, dict[int, Any]] = {}
         for index, command in enumerate(commands):
             by_kind.setdefault(type(command), {})[index] = command
-        begun: Sequence[EventRow] = ()
-        if creates := by_kind.pop(CreateCommand, None):
-            created, begun = self._create_all(connection, creates)
-            replies |= created
+        creates = by_kind.pop(CreateCommand, {})
         appends = by_kind.pop(AppendCommand, {})
-        if appends or begun:
-            replies |= self._append_all(connection, appends, begun)
+        if self._flight is None:
+            replies |= self._one_after_the_other(connection, creates, appends)
+        elif creates or appends:
+            replies |= self._at_once(connection, self._flight, creates, appends)
         if releases := by_kind.pop(ReleaseCommand, None):
             self._claims.release(connection, list(releases.values()))
             replies |= dict.fromkeys(releases)
@@ -145,13 +149,62 @@ class LogWriter:
                 raise Missed([index]) from None
         return [replies[index] for index in range(len(commands))]
 
+    def _one_after_the_other(
+        self,
+        connection: Connection,
+        creates: Mapping[int, CreateCommand],
+        appends: Mapping[int, AppendCommand],
+    ) -> Mapping[int, LogReply | Exception]:
+        """Answers each, where a statement costs little: in a file."""
+        replies: dict[int, LogReply | Exception] = {}
+        begun: Sequence[EventRow] = ()
+        if creates:
+            created, begun = self._create_all(connection, creates)
+            replies |= created
+        if appends or begun:
+            in_order, events = _in_order(appends)
+            steps = [it.append for _, it in in_order]
+            hits = self._append.hits(connection, steps, [(ANYWAY, begun), *events])
+            replies |= _appended(connection, in_order, hits)
+        return replies
+
+    def _at_once(
+        self,
+        connection: Connection,
+        flight: LogFlight,
+        creates: Mapping[int, CreateCommand],
+        appends: Mapping[int, AppendCommand],
+    ) -> Mapping[int, LogReply | Exception]:
+        """Answers each, where a message costs more than a statement: of a server."""
+        fresh = _one_of_each_key(creates)
+        in_order, events = _in_order(appends)
+        flown = flight.run(
+            connection,
+            [(_process_values(it), it.event_rows) for it in fresh],
+            [it.append for _, it in in_order],
+            events,
+        )
+        rows = {it.new.business_key: _first_row(it.new) for it in fresh}
+        if others := [key for key, row in rows.items() if row.process_id not in flown.created]:
+            # They were there before: another's, or this very one, whose answer was lost.
+            found = sql_reads.rows_by_key(connection, others)
+            if len(found) != len(others):
+                # Retired since: look again, alone.
+                raise Missed(creates)
+            rows |= found
+        created = _created(creates, rows)
+        if keys := flown.retired.difference(others):
+            # Maybe forgotten meanwhile: then they are free.
+            retired = retired_rows_by_key(connection, sorted(keys))
+            if retired:
+                self._give_way(connection, creates, retired, created)
+        return {**created, **_appended(connection, in_order, flown.hits)}
+
     def _create_all(
         self, connection: Connection, commands: Mapping[int, CreateCommand]
     ) -> tuple[Mapping[int, tuple[ProcessRow, bool]], Sequence[EventRow]]:
         """Answers each; and the events that are still to be written, of those that are new."""
-        # In one order everywhere: so replicas that were sent the same do not lock in a circle.
-        first = {it.new.business_key: it for it in reversed(list(commands.values()))}
-        fresh = sorted(first.values(), key=lambda it: it.new.business_key)
+        fresh = _one_of_each_key(commands)
         rows = {it.new.business_key: _first_row(it.new) for it in fresh}
         inserted = self._insert_process.run(connection, [_process_values(it) for it in fresh])
         if inserted != len(fresh):
@@ -167,10 +220,7 @@ class LogWriter:
                 if rows[it.new.business_key].process_id == it.new.process_id
                 and it.new.process_id not in begun
             ]
-        replies = {
-            index: (row := rows[it.new.business_key], row.process_id == it.new.process_id)
-            for index, it in commands.items()
-        }
+        replies = _created(commands, rows)
         # Looked for once the key is ours: nobody can retire a process of that key any more.
         retired = retired_rows_by_key(connection, [it.new.business_key for it in fresh])
         if retired:
@@ -191,27 +241,11 @@ class LogWriter:
             for index, command in commands.items()
             if command.new.business_key in retired
         }
-        connection.execute(_TAKE_BACK, [{"process_id_is": it} for it in sorted(inserted)])
+        for take_back in _TAKE_BACK:
+            connection.execute(take_back, [{"process_id_is": it} for it in sorted(inserted)])
         for index, command in commands.items():
             if (row := retired.get(command.new.business_key)) is not None:
                 replies[index] = (row, False)
-
-    def _append_all(
-        self,
-        connection: Connection,
-        commands: Mapping[int, AppendCommand],
-        begun: Sequence[EventRow],
-    ) -> Mapping[int, int | Exception]:
-        """Answers each; writes the events of those that hit, and what has begun."""
-        # In the order of the ids, everywhere: so replicas never wait in a circle.
-        in_order = sorted(commands.items(), key=lambda it: it[1].append.process_id)
-        appends = [command.append for _, command in in_order]
-        events = [(at, command.event_rows) for at, (_, command) in enumerate(in_order)]
-        hits = self._append.hits(connection, appends, [(ANYWAY, begun), *events])
-        return {
-            index: _revision(it.append) if is_hit else _why_missed(connection, it)
-            for (index, it), is_hit in zip(in_order, hits, strict=True)
-        }
 
 
 def _insert_if_new(dialect: Dialect) -> Insert:
@@ -222,6 +256,43 @@ def _insert_if_new(dialect: Dialect) -> Insert:
     # Both spell it alike, and SQLAlchemy has no word for it that is neither's.
     own = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     return own(PROCESSES).on_conflict_do_nothing(index_elements=[PROCESSES.c.business_key])
+
+
+def _one_of_each_key(commands: Mapping[int, CreateCommand]) -> list[CreateCommand]:
+    """The first of each business key.
+
+    In one order everywhere: so replicas that were sent the same do not lock in a circle.
+    """
+    first = {it.new.business_key: it for it in reversed(list(commands.values()))}
+    return sorted(first.values(), key=lambda it: it.new.business_key)
+
+
+def _in_order(
+    commands: Mapping[int, AppendCommand],
+) -> tuple[Sequence[tuple[int, AppendCommand]], Along]:
+    """By id, everywhere: so replicas never wait in a circle. And the events, with their places."""
+    in_order = sorted(commands.items(), key=lambda it: it[1].append.process_id)
+    return in_order, [(at, command.event_rows) for at, (_, command) in enumerate(in_order)]
+
+
+def _created(
+    commands: Mapping[int, CreateCommand], rows: Mapping[str, ProcessRow]
+) -> dict[int, tuple[ProcessRow, bool]]:
+    """The answer to each, from the rows that are there, by key."""
+    return {
+        index: (row := rows[it.new.business_key], row.process_id == it.new.process_id)
+        for index, it in commands.items()
+    }
+
+
+def _appended(
+    connection: Connection, in_order: Sequence[tuple[int, AppendCommand]], hits: Sequence[bool]
+) -> Mapping[int, int | Exception]:
+    """The answer to each, from whether it hit."""
+    return {
+        index: _revision(it.append) if is_hit else _why_missed(connection, it)
+        for (index, it), is_hit in zip(in_order, hits, strict=True)
+    }
 
 
 def _first_row(new: NewProcess) -> ProcessRow:

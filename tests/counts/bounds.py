@@ -34,11 +34,14 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "commits for one process": exact(6),
         "commits for 64 processes at once": exact(6),
         "statements for 64 creates, sqlite": exact(5),
-        "statements for 64 creates, postgresql": exact(5),
+        "statements for 64 creates, postgresql": exact(4),
         "statements for 64 appends, sqlite": exact(4),
         "statements for 64 appends, postgresql": exact(3),
         "statements for one append, sqlite": exact(4),
         "statements for one append, postgresql": exact(3),
+        # A batch is one message, with its BEGIN, and the COMMIT another.
+        "messages to a server for 64 processes at once, sqlite": exact(0),
+        "messages to a server for 64 processes at once, postgresql": exact(12),
         "reads of the log for 64 processes": exact(0),
         # Calls to participants.
         "calls for a delivered order": exact(5),
@@ -67,7 +70,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "function calls: to show it": about(47),
         "function calls: a process in the loop's thread": about(901),
         "function calls: a process in the writer's thread, sqlite": about(80),
-        "function calls: a process in the writer's thread, postgresql": about(81),
+        "function calls: a process in the writer's thread, postgresql": about(78),
         "blocks of memory for a process in flight": about(106),
     }
 )

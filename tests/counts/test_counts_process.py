@@ -12,13 +12,15 @@ import pytest
 import sqlalchemy as sa
 
 from chassis.database import Database
+from chassis.flight import Boarding, Landed, fly
 from chassis.group_commit import GroupCommit
-from chassis.guarded_update import Along, GuardedUpdate
-from chassis.statements import Insertion, Row, Statement
+from chassis.guarded_update import Along
+from chassis.statements import Row, Statement
 from orchestrator.saga import evolve as evolving
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.protocol import Append
 from orchestrator.saga_log.sql import SqlSagaLog
+from orchestrator.saga_log.sql_flight import Flown, LogFlight
 from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.sql_writes import LogCommand, LogReply, LogWriter
 from orchestrator.servicer import OrderProcessServicer
@@ -71,6 +73,11 @@ def test_steps_that_end_at_once_take_a_few_statements_whatever_their_number(
 ) -> None:
     name = f"statements for {CROWD} appends, {cost.database}"
     check(name, appends(cost.together), cost.together)
+
+
+def test_a_server_is_waited_for_twice_for_each_batch(cost: Measured) -> None:
+    name = f"messages to a server for {CROWD} processes at once, {cost.database}"
+    check(name, cost.messages, cost.together)
 
 
 def test_a_step_that_ends_alone_takes_no_more_than_it_needs(cost: Measured) -> None:
@@ -165,27 +172,39 @@ def test_a_statement_for_each_row_is_seen_on_sqlite(
 def test_a_statement_for_each_row_is_seen_on_postgresql(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver's own executemany, which sends a message for each row."""
+    class RowByRow(LogFlight):
+        def run(
+            self,
+            connection: sa.Connection,
+            creates: Sequence[tuple[Row, Sequence[Row]]],
+            appends: Sequence[Append],
+            events: Along,
+        ) -> Flown:
+            flown = [super(RowByRow, self).run(connection, [it], (), ()) for it in creates] + [
+                super(RowByRow, self).run(connection, (), [it], [(0, rows)])
+                for it, (_, rows) in zip(appends, events, strict=True)
+            ]
+            return Flown(
+                created=frozenset().union(*(it.created for it in flown)),
+                retired=frozenset(),
+                hits=[hit for it in flown for hit in it.hits],
+            )
 
-    class Many(Insertion):
-        def __init__(self, *given: Any, **named: Any) -> None:
-            super().__init__(*given, **named)
-            self._at_once = ""
-
-    class Guarded(GuardedUpdate):
-        def hits(
-            self, connection: sa.Connection, rows: Sequence[Row], along: Along = ()
-        ) -> Sequence[bool]:
-            assert len(rows) == self._one_by_one.run_many(connection, rows)
-            assert self._along is not None
-            self._along.run(connection, [row for _, more in along for row in more])
-            return [True] * len(rows)
-
-    monkeypatch.setattr("orchestrator.saga_log.sql_writes.Insertion", Many)
-    monkeypatch.setattr("orchestrator.saga_log.sql_appends.GuardedUpdate", Guarded)
+    monkeypatch.setattr("orchestrator.saga_log.sql_writes.LogFlight", RowByRow)
     cost = measured(postgres_url, tmp_path)
     assert over(f"statements for {CROWD} creates, postgresql", creates(cost.together))
     assert over(f"statements for {CROWD} appends, postgresql", appends(cost.together))
+
+
+def test_statements_that_are_sent_one_after_the_other_are_seen(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_after_the_other(connection: sa.Connection, boarding: Boarding) -> Sequence[Landed]:
+        return [fly(connection, [it])[0] for it in boarding]
+
+    monkeypatch.setattr("orchestrator.saga_log.sql_flight.fly", one_after_the_other)
+    cost = measured(postgres_url, tmp_path)
+    assert over(f"messages to a server for {CROWD} processes at once, postgresql", cost.messages)
 
 
 @of_this_python

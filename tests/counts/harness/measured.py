@@ -21,6 +21,8 @@ class Measured:
     """The transactions of one process."""
     together: Sequence[Sequence[str]]
     """Those of CROWD processes at once."""
+    messages: int
+    """How often a server was waited for, for those."""
     reads: Sequence[str]
     loop_calls: float
     """Of functions, for each process of the crowd; and which most."""
@@ -43,6 +45,7 @@ def measured(url: str, folder: Path, *, log_type: type[SqlSagaLog] = SqlSagaLog)
                 database=make_url(url).get_backend_name(),
                 alone=alone,
                 together=crowd.wrote.transactions(),
+                messages=crowd.wrote.messages(),
                 reads=crowd.read.statements(),
                 loop_calls=calls.total / CROWD,
                 most_loop_calls=calls.most(CROWD),

@@ -19,6 +19,7 @@ _SENT: Final = re.compile(r"^(?=[FB]\t\d+\t)", re.MULTILINE)
 _PARSE: Final = re.compile(r'F\t\d+\tParse\t "(\w*)" "(.*)" \d+', re.DOTALL)
 _BIND: Final = re.compile(r'F\t\d+\tBind\t "\w*" "(\w*)"')
 _EXECUTE: Final = re.compile(r"F\t\d+\tExecute\t")
+_END: Final = re.compile(r"^F\t\d+\t(?:Sync|Query)\b", re.MULTILINE)
 _QUERY: Final = re.compile(r'F\t\d+\tQuery\t "(.*)"', re.DOTALL)
 # What a statement does first, where it does several things.
 _VERB: Final = re.compile(
@@ -32,22 +33,31 @@ class Wire:
 
     def __init__(self, engine: sa.Engine, folder: Path) -> None:
         self._heard: Callable[[], list[str]]
+        self._messages: Callable[[], int]
         if engine.dialect.name == "sqlite":
             said: list[str] = []
             self._heard = lambda: list(said)
+            self._messages = lambda: 0
             sa.event.listen(engine, "do_connect", _listening_to(said))
         else:
             trace = folder / f"wire-{id(self)}"
             trace.touch()
             self._heard = lambda: _sent(trace.read_text())
+            self._messages = lambda: len(_END.findall(trace.read_text()))
             sa.event.listen(engine, "connect", _tracing_to(trace))
         # Those that are open hear of it by being opened anew.
         engine.dispose()
         self._forgotten = 0
+        self._forgotten_messages = 0
 
     def forget(self) -> None:
         """Nothing was said so far."""
         self._forgotten = len(self._heard())
+        self._forgotten_messages = self._messages()
+
+    def messages(self) -> int:
+        """How often a server was sent something and waited for, however many statements it was."""
+        return self._messages() - self._forgotten_messages
 
     def statements(self) -> list[str]:
         """Verb and table of each statement, in order."""

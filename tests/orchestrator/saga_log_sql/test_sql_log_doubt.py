@@ -21,7 +21,11 @@ from tests.orchestrator.saga_log.conformance.processes import (
     new,
     stored,
 )
-from tests.orchestrator.saga_log_sql.harness.troubled import TroubledLog, lose_the_answer_for_good
+from tests.orchestrator.saga_log_sql.harness.troubled import (
+    TroubledLog,
+    lose_the_answer_for_good,
+    open_log,
+)
 
 
 async def test_a_create_whose_answer_was_lost_is_created(log: TroubledLog) -> None:
@@ -207,3 +211,19 @@ async def test_a_create_whose_caller_left_is_stored_and_claimed(log: TroubledLog
         await task
 
     assert ["prc_1"] == await claimed(log)
+
+
+async def test_a_server_that_ended_the_session_is_asked_again_on_another(postgres_url: str) -> None:
+    async with open_log(postgres_url) as log:
+        await log.create(new("prc_1"))
+        with log.database.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND usename = current_user"
+                " AND application_name = 'oms-orchestrator'"
+            )
+        created, revision = await asyncio.gather(
+            log.create(new("prc_2")), log.append(append(ENDED))
+        )
+        assert (True, 3) == (created[1], revision)
+        assert (STARTED, BEGAN, ENDED) == (await stored(log)).events

@@ -2,20 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from chassis.flight import Boarding, Landed, fly
 from chassis.group_commit import Missed
 from orchestrator.saga.events import Cancelled, CancelRequested, Started
 from orchestrator.saga.state import Phase
-from orchestrator.saga_log import sql_retirement, sql_writes
+from orchestrator.saga_log import sql_flight, sql_retirement, sql_writes
 from orchestrator.saga_log.protocol import NewProcess, ProcessRow, Stale
 from orchestrator.saga_log.sql_retirement import LEAVE_GUARDS, RetireCommand
 from orchestrator.saga_log.sql_writes import CreateCommand, LogWriter
 from orchestrator.saga_log.tables import EVENTS, PROCESSES, RETIRED
+from tests.chassis.locks import until_one_waits
 from tests.orchestrator.saga_log.conformance.processes import (
     COMPLETED,
     ENDED,
@@ -140,64 +142,82 @@ def creation(process_id: str, key: str) -> CreateCommand:
     )
 
 
-class Overtaken:
-    """What inserts processes; but just before it does, somebody else's whole process goes by."""
-
-    def __init__(self, real: Any, engine: sa.Engine) -> None:
-        self._real = real
-        self._engine = engine
-
-    def run(self, connection: sa.Connection, rows: Sequence[Sequence[Any]]) -> int:
-        with self._engine.begin() as theirs:
-            theirs.execute(
-                RETIRED.insert().values(
-                    process_id="prc_theirs",
-                    business_key="the key",
-                    fingerprint="f1",
-                    subject="Ada",
-                    phase="COMPLETED",
-                    revision=4,
-                    epoch=1,
-                    by_hand="",
-                    create_time_us=T0,
-                    end_time_us=T0,
-                    retire_time_us=T0,
-                    purge_due_us=T0,
-                )
-            )
-        hit: int = self._real.run(connection, rows)
-        return hit
-
-
-async def create_overtaken(url: str) -> tuple[Any, list[str]]:
-    """A replica looks for a key, another has begun, settled and retired a process of it, and then
-    the first one inserts: its answer, and what is in the log.
+async def create_overtaken(url: str) -> tuple[Any, list[str], int]:
+    """A replica retires a process, and before that is committed another one creates one of its key:
+    what the latter is answered, the processes that are in the log, and how many events.
     """
     async with open_log(url) as log:
         engine = log.database.engine
-        writer = LogWriter(engine.dialect)
-        vars(writer)["_insert_process"] = Overtaken(writer._insert_process, engine)
         with engine.begin() as connection:
-            [answer] = writer.apply(connection, [creation("prc_ours", "the key")])
+            LogWriter(engine.dialect).apply(connection, [creation("prc_theirs", "the key")])
+            settle = PROCESSES.update().values(
+                phase="COMPLETED", owner=None, due_time_us=None, end_time_us=T0
+            )
+            connection.execute(settle)
+        writer = LogWriter(engine.dialect)
+
+        def create() -> Any:
+            with engine.begin() as ours:
+                return writer.apply(ours, [creation("prc_ours", "the key")])[0]
+
+        with engine.begin() as theirs:
+            assert [1] == LogWriter(engine.dialect).apply(theirs, [RETIRE])
+            creating = asyncio.create_task(asyncio.to_thread(create))
+            await until_one_waits(engine)
+        answer = await creating
         with engine.connect() as connection:
-            return answer, list(connection.scalars(sa.select(PROCESSES.c.process_id)))
+            processes = list(connection.scalars(sa.select(PROCESSES.c.process_id)))
+            events = connection.scalar(sa.select(sa.func.count()).select_from(EVENTS)) or 0
+        return answer, processes, events
 
 
-async def test_a_create_that_was_overtaken_is_answered_with_the_retired_process(
+async def test_a_create_that_waited_for_a_retirement_is_answered_with_the_retired_process(
     postgres_url: str,
 ) -> None:
-    (row, created), processes = await create_overtaken(postgres_url)
+    (row, created), processes, events = await create_overtaken(postgres_url)
     assert isinstance(row, ProcessRow)
-    assert ("prc_theirs", False, []) == (row.process_id, created, processes)
+    assert ("prc_theirs", False) == (row.process_id, created)
+    assert ([], 0) == (processes, events)
 
 
-async def test_without_looking_at_the_retired_a_request_runs_twice(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+def looks_first(connection: sa.Connection, boarding: Boarding) -> Sequence[Landed]:
+    create, look, *rest = boarding
+    looked, created, *landed = fly(connection, [look, create, *rest])
+    return [created, looked, *landed]
+
+
+def looks_never(connection: sa.Connection, boarding: Boarding) -> Sequence[Landed]:
+    created, _, *landed = fly(connection, boarding)
+    return [created, [], *landed]
+
+
+@pytest.mark.parametrize("otherwise", [looks_first, looks_never])
+async def test_without_a_look_at_the_retired_after_adding_a_request_runs_twice(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, otherwise: Callable[..., Any]
 ) -> None:
     """Removes the mechanism: the test above would fail."""
-    monkeypatch.setattr(sql_writes, "retired_rows_by_key", lambda *_: {})
-    (row, created), processes = await create_overtaken(postgres_url)
+    monkeypatch.setattr(sql_flight, "fly", otherwise)
+    (row, created), processes, _ = await create_overtaken(postgres_url)
     assert ("prc_ours", True, ["prc_ours"]) == (row.process_id, created, processes)
+
+
+async def test_a_create_whose_retired_process_is_forgotten_meanwhile_creates(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look among the retired and the reading of what was found there."""
+    async with open_log(postgres_url) as log:
+        await settled(log)
+        await retire(log)
+
+        def forgotten(*_: object) -> dict[str, ProcessRow]:
+            with log.database.engine.begin() as connection:
+                connection.execute(RETIRED.delete())
+            return {}
+
+        monkeypatch.setattr(sql_writes, "retired_rows_by_key", forgotten)
+        row, created = await log.create(new("prc_2", key="key of prc_1", owner=OTHER))
+        assert ("prc_2", True) == (row.process_id, created)
+        assert 2 == len((await stored(log, "prc_2")).events)
 
 
 async def test_a_commit_whose_answer_is_lost_retires_everything_once(log: TroubledLog) -> None:
@@ -283,6 +303,33 @@ async def test_however_much_there_is_a_batch_touches_no_more_pages(postgres_url:
     for name, (few, many) in touched.items():
         # One level more of the index, and the rows spread over a page or two more.
         assert many <= few + 10, (name, few, many)
+
+
+@pytest.mark.parametrize("rows", [0, 2_000])
+async def test_what_is_planned_once_for_all_batches_walks_no_table(
+    postgres_url: str, rows: int
+) -> None:
+    """However little is known of the tables when the plan is made."""
+    async with open_log(postgres_url) as log:
+        flight = LogWriter(log.database.engine.dialect)._flight
+        assert flight is not None
+        move, _ = flight._append.passenger([], [])
+        with log.database.engine.begin() as connection:
+            for fill in (FILL, FILL_RETIRED):
+                connection.exec_driver_sql(fill.format(base=T0, first=1, last=rows))
+            plans = {
+                name: connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {it.text}")
+                .scalars()
+                .all()
+                for name, it in (
+                    ("create", flight._create),
+                    ("look", flight._look),
+                    ("move", move),
+                )
+            }
+    assert not any("Seq Scan" in line for plan in plans.values() for line in plan), plans
+    for name, key in (("look", "business_key"), ("move", "process_id")):
+        assert any(f"Index Cond: ({key} = " in line for line in plans[name]), plans[name]
 
 
 def explained(
