@@ -18,6 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_status import rpc_status
 
 from chassis.faults import Fault, Invalid, Overloaded, Unavailable, Violation, code_of
 
@@ -83,6 +84,13 @@ def to_status(fault: Fault) -> status_pb2.Status:
         case _:
             pass
     return status
+
+
+def to_answer(fault: Fault) -> grpc.Status:
+    """The status for a fault as an RPC is ended with it."""
+    if type(fault) is Overloaded and not fault.metadata:
+        return _turned_away(fault.reason, fault.message, fault.retry_after_seconds)
+    return rpc_status.to_status(to_status(fault))
 
 
 def internal_status() -> status_pb2.Status:
@@ -152,7 +160,14 @@ def _error_info(fault: Fault) -> ErrorInfo:
     return info
 
 
-# Whoever has too much to do tells thousands the same, and to pack it is most of the work.
+# Whoever has too much to do tells thousands the same.
+@lru_cache(maxsize=_SAME_DETAILS_MAX)
+def _turned_away(reason: str, message: str, retry_after_seconds: float) -> grpc.Status:
+    same = Overloaded(reason, message, retry_after_seconds=retry_after_seconds)
+    return rpc_status.to_status(to_status(same))
+
+
+# To pack it is most of the work.
 @lru_cache(maxsize=_SAME_DETAILS_MAX)
 def _reason(reason: str) -> Any:
     return _packed(ErrorInfo(reason=reason, domain=DOMAIN))

@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_status import rpc_status
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ from chassis.statuses import (
     internal_status,
     read_error,
     sanitised,
+    to_answer,
     to_status,
 )
 
@@ -112,6 +114,28 @@ def test_what_may_be_sent_again_says_when(fault: Fault) -> None:
     assert detail_of(to_status(fault), RetryInfo) == RetryInfo(
         retry_delay=Duration(nanos=250_000_000)
     )
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Overloaded("OVERLOADED", "too much", retry_after_seconds=0.25),
+        Overloaded("OVERLOADED", "too much", retry_after_seconds=0.25, metadata={"limit": "1"}),
+        Overloaded("OVERLOADED", "too much", retry_after_seconds=0.5),
+        Overloaded("FULL", "too much", retry_after_seconds=0.25),
+        Overloaded("OVERLOADED", "far too much", retry_after_seconds=0.25),
+        Rejected("OVERLOADED", "too much"),
+        Defect("LOST", "SELECT secret"),
+    ],
+)
+def test_an_rpc_is_ended_with_the_status_of_its_fault(fault: Fault) -> None:
+    for _ in range(2):
+        assert rpc_status.to_status(to_status(fault)) == to_answer(fault)
+
+
+def test_the_same_to_thousands_is_packed_once() -> None:
+    first, second = (Overloaded("OVERLOADED", "no", retry_after_seconds=7.0) for _ in range(2))
+    assert to_answer(first) is to_answer(second)
 
 
 def test_a_wait_that_makes_no_sense_is_told_as_none_at_all() -> None:
