@@ -26,7 +26,7 @@ from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from chassis.faults import Fault, Invalid, Unavailable, Violation, code_of
-from chassis.statuses import internal_status, to_status
+from chassis.statuses import internal_status, to_answer
 from chassis.validation import is_identifier
 
 PROCESS_ID_METADATA: Final = "oms-process-id"
@@ -129,17 +129,20 @@ class Handlers(grpc.GenericRpcHandler):
         async def run(request: Any, context: _Context) -> Any:  # noqa: ANN401 - any message
             self._enter()
             try:
-                if self._turns_away:
-                    _check_spared(method)
-                if request is _UNREADABLE:
-                    _refuse_unreadable()
-                return await behaviour(request, context)
-            except grpc.aio.AbortError:
-                raise
-            except asyncio.CancelledError as error:
-                await _end_cancelled(method, error, context)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must become a status
-                await _end(method, error, context)
+                try:
+                    if self._turns_away:
+                        _check_spared(method)
+                    if request is _UNREADABLE:
+                        _refuse_unreadable()
+                    return await behaviour(request, context)
+                except grpc.aio.AbortError:
+                    raise
+                except asyncio.CancelledError as error:
+                    answer = _answer_cancelled(method, error)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it must become a status
+                    answer = _answer(method, error)
+                # Out of the handlers: what is raised now does not hold what they caught.
+                return await _end(context, answer)
             finally:
                 self._leave()
 
@@ -151,20 +154,23 @@ class Handlers(grpc.GenericRpcHandler):
         async def run(request: Any, context: _Context) -> None:  # noqa: ANN401 - any message
             self._enter()
             try:
-                if self._turns_away:
-                    _check_spared(method)
-                if request is _UNREADABLE:
-                    _refuse_unreadable()
-                messages: AsyncGenerator[Any, None] = behaviour(request, context)
-                async with contextlib.aclosing(messages):
-                    async for message in messages:
-                        await context.write(message)
-            except grpc.aio.AbortError:
-                raise
-            except asyncio.CancelledError as error:
-                await _end_cancelled(method, error, context)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must become a status
-                await _end(method, error, context)
+                try:
+                    if self._turns_away:
+                        _check_spared(method)
+                    if request is _UNREADABLE:
+                        _refuse_unreadable()
+                    messages: AsyncGenerator[Any, None] = behaviour(request, context)
+                    async with contextlib.aclosing(messages):
+                        async for message in messages:
+                            await context.write(message)
+                    return  # noqa: TRY300 - what comes next is for those that failed
+                except grpc.aio.AbortError:
+                    raise
+                except asyncio.CancelledError as error:
+                    answer = _answer_cancelled(method, error)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it must become a status
+                    answer = _answer(method, error)
+                await _end(context, answer)
             finally:
                 self._leave()
 
@@ -220,22 +226,34 @@ async def _unimplemented(
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method is not served")
 
 
-async def _end(method: str, error: Exception, context: _Context) -> NoReturn:
+async def _end(context: _Context, answer: grpc.Status) -> None:
+    """Ends an RPC with a status.
+
+    The library keeps what `abort` raises with the call, and the call is in the frames that it was
+    raised through: a ring, which only the collector would take apart, and where thousands are
+    turned away that is all it has to do. So it goes through no frame of ours. The library raises it
+    again by itself, once the handler has returned.
+    """
+    try:
+        await context.abort_with_status(answer)
+    except grpc.aio.AbortError as error:
+        error.__traceback__ = None
+
+
+def _answer(method: str, error: Exception) -> grpc.Status:
     if isinstance(error, Fault) and code_of(error) is not grpc.StatusCode.INTERNAL:
         _log.debug("answered with a fault", method=method, reason=error.reason, told=error.message)
-        status = to_status(error)
-    else:
-        _log.error("a handler failed", method=method, exc_info=error)
-        status = internal_status()
-    await context.abort_with_status(rpc_status.to_status(status))
+        return to_answer(error)
+    _log.error("a handler failed", method=method, exc_info=error)
+    return rpc_status.to_status(internal_status())
 
 
-async def _end_cancelled(method: str, error: asyncio.CancelledError, context: _Context) -> NoReturn:
-    """Ends an RPC whose handler was cancelled, by the caller or from within."""
+def _answer_cancelled(method: str, error: asyncio.CancelledError) -> grpc.Status:
+    """How an RPC ends whose handler was cancelled, by the caller or from within."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         # The caller left, or its deadline passed, or the server stops: nobody waits for an answer.
         raise error
     # Something that the handler waited for was cancelled. Left alone, no status would ever be sent.
     _log.error("a handler was cancelled from within", method=method, exc_info=error)
-    await context.abort_with_status(rpc_status.to_status(internal_status()))
+    return rpc_status.to_status(internal_status())

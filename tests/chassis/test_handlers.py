@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -192,6 +193,28 @@ async def test_very_many_violations_reach_the_caller_as_such(setup: Setup) -> No
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert error.violations[0] == Violation(field="items[0].sku", description="is required ✗")
     assert len(error.violations) > 50
+
+
+async def test_a_call_that_was_turned_away_leaves_nothing_to_the_collector(setup: Setup) -> None:
+    async def fail(_: str, __: Context) -> str:
+        raise Overloaded("OVERLOADED", "too much", retry_after_seconds=1.0)
+
+    async def fail_late(it: str, _: Context) -> AsyncGenerator[str, None]:
+        yield it
+        raise Overloaded("OVERLOADED", "too much", retry_after_seconds=1.0)
+
+    setup.echo.on_ask, setup.echo.on_follow = fail, fail_late
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            await error_of(setup.ask(text("x"), timeout=TIMEOUT_SECONDS))
+            await error_of(setup.follow(text("x"), timeout=TIMEOUT_SECONDS))
+        # The next call is accepted, so the library has let go of those before it; but not of it.
+        await setup.unknown(text("x"), timeout=TIMEOUT_SECONDS).code()
+        assert sum(type(it) is grpc.aio.AbortError for it in gc.get_objects()) <= 1
+    finally:
+        gc.enable()
 
 
 async def test_an_unhandled_exception_is_told_as_no_more_than_internal(setup: Setup) -> None:
