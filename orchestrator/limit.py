@@ -36,13 +36,21 @@ _FIRST_PER_SECOND: Final = 100.0
 class Limit:
     """Follows what is observed, every `OBSERVED_EVERY_SECONDS`."""
 
-    __slots__ = ("_late_seconds", "_limit", "_most", "_per_second", "_running")
+    __slots__ = (
+        "_begun_per_second",
+        "_ended_per_second",
+        "_late_seconds",
+        "_limit",
+        "_most",
+        "_running",
+    )
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._limit = float(min(FIRST, most))
         self._late_seconds = 0.0
-        self._per_second = _FIRST_PER_SECOND
+        self._begun_per_second = _FIRST_PER_SECOND
+        self._ended_per_second = _FIRST_PER_SECOND
         self._running = 0
 
     @property
@@ -52,7 +60,8 @@ class Limit:
 
     def waiting_max(self, patience_seconds: float) -> int:
         """How many may wait before one of such a patience: at the pace at which room is made."""
-        return max(WAITING_LEAST, int(patience_seconds * self._per_second))
+        per_second = max(self._begun_per_second, self._ended_per_second)
+        return max(WAITING_LEAST, int(patience_seconds * per_second))
 
     def observe(
         self, *, late_seconds: float, seconds: float, begun: int, running: int, waiting: int
@@ -68,10 +77,12 @@ class Limit:
         """
         late_seconds = min(late_seconds, _LATE_SECONDS_MAX)
         self._late_seconds += _LATENESS_SHARE * (late_seconds - self._late_seconds)
-        # While more run than may, nobody begins, and yet room is made for those who wait.
-        ended = begun + self._running - running
+        # While more run than may, nobody begins, and yet room is made for those who wait. They are
+        # compared once each is an average: the greater of two that only vary is more than either.
+        ended = max(0, begun + self._running - running)
         self._running = running
-        self._per_second += _PACE_SHARE * (max(begun, ended) / seconds - self._per_second)
+        self._begun_per_second += _PACE_SHARE * (begun / seconds - self._begun_per_second)
+        self._ended_per_second += _PACE_SHARE * (ended / seconds - self._ended_per_second)
         share = self._late_seconds / LATE_SECONDS
         if share > 1:
             # A limit that nobody reached is not what made it late: it falls from what runs.

@@ -100,6 +100,14 @@ def test_while_more_run_than_may_those_that_end_make_room_for_who_waits() -> Non
     assert 800 * 10 == pytest.approx(limit.waiting_max(10.0), rel=0.05)
 
 
+def test_that_they_begin_and_end_in_turns_makes_them_no_faster() -> None:
+    limit = observed(Limit(MOST), late_seconds=0.0, running=100, for_seconds=10.0, begun=20)
+    for _ in range(100):
+        observed(limit, late_seconds=0.0, running=140, for_seconds=OBSERVED_EVERY_SECONDS, begun=40)
+        observed(limit, late_seconds=0.0, running=100, for_seconds=OBSERVED_EVERY_SECONDS, begun=0)
+    assert 400 * 10 == pytest.approx(limit.waiting_max(10.0), rel=0.05)
+
+
 def test_a_few_may_always_wait() -> None:
     limit = observed(Limit(MOST), late_seconds=0.0, running=9, for_seconds=60.0)
     assert WAITING_LEAST == limit.waiting_max(2.0) == limit.waiting_max(-1.0)
