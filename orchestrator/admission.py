@@ -42,23 +42,33 @@ class Admission:
         self._begun = 0
         self._closed = False
 
-    async def admits(self, *, patience_seconds: float) -> bool:
-        """Whether a process may begin, and before the next turn of the loop; waits for its turn."""
+    def turns_away(self, *, patience_seconds: float) -> bool:
+        """Whether who comes now neither may begin nor may wait: `admits` would say so at once.
+
+        So nothing has to be done for him first that would be done in vain.
+        """
         if self._waiting:
             # Places have become free since it was last looked at.
             self._let_in()
         running = self._runner.in_flight + self._on_their_way
         if self._closed or running + len(self._waiting) >= self._most:
+            return True
+        if not self._waiting and self._room() > 0:
             return False
-        if not self._waiting and running < self._limit.running_max:
+        return len(self._waiting) >= self._limit.waiting_max(patience_seconds)
+
+    async def admits(self, *, patience_seconds: float) -> bool:
+        """Whether a process may begin, and before the next turn of the loop; waits for its turn."""
+        if self.turns_away(patience_seconds=patience_seconds):
+            return False
+        if not self._waiting and self._room() > 0:
             self._begun += 1
             return True
-        if len(self._waiting) >= self._limit.waiting_max(patience_seconds):
-            return False
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
-            return await place
+            # It may have been closed since the place was given.
+            return await place and not self._closed
         finally:
             if not place.cancelled() and place.result():
                 self._on_their_way -= 1
@@ -91,7 +101,7 @@ class Admission:
                 place.set_result(False)
 
     def _let_in(self) -> None:
-        room = self._limit.running_max - self._runner.in_flight - self._on_their_way
+        room = self._room()
         while self._waiting and room > 0:
             place = self._waiting.popleft()
             if not place.done():
@@ -99,3 +109,7 @@ class Admission:
                 self._begun += 1
                 self._on_their_way += 1
                 room -= 1
+
+    def _room(self) -> int:
+        """How many more may run than do."""
+        return self._limit.running_max - self._runner.in_flight - self._on_their_way

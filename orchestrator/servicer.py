@@ -15,7 +15,7 @@ from structlog.contextvars import bind_contextvars
 from chassis import faults
 from chassis.clock import MICROSECONDS_PER_SECOND, Clock
 from chassis.ids import IdSource
-from chassis.validation import INT64_MAX
+from chassis.validation import INT64_MAX, Violations
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.orchestrator.v1 import order_process_service_pb2_grpc
@@ -101,10 +101,17 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
     ) -> pb.StartOrderProcessResponse:
         """Accepts an order and drives it; answers when it is at rest, or before the deadline."""
         answer_at = _answer_at(context)
+        patience_seconds = self._patience_seconds(answer_at)
+        before: ProcessRow | None = None
+        if self._turns_away(request, patience_seconds):
+            # Of an order for which there is no room nothing else is read: that would cost most.
+            before = await self._begun_before(request.request_id)
         request_id, order = requests.start(request)
-        if not await self._admits(answer_at):
-            row = await self._started_before(request_id, order)
-            return await self._answer_late(row, request, until=answer_at)
+        if before is None and not await self._admission.admits(patience_seconds=patience_seconds):
+            before = await self._begun_before(request_id)
+        if before is not None:
+            _check_same(before, order.fingerprint())
+            return await self._answer_late(before, request, until=answer_at)
         process_id = self._ids.draw(PROCESS_PREFIX)
         with self._rests.subscribe(process_id) as rest:
             row = await self._started(request_id, order, process_id=process_id)
@@ -234,20 +241,26 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
             raise faults.Refused("CONTENDED", "the process moves on too fast; ask again")
         return pb.CancelOrderProcessResponse(process=views.process_message(stored.row, state))
 
-    async def _admits(self, answer_at: float | None) -> bool:
-        """Whether a process may begin now; waits for a moment, by the time that the caller has."""
+    def _patience_seconds(self, answer_at: float | None) -> float:
+        """For how long a process may wait until it begins, by the time that the caller has."""
         seconds = self._process_deadline_us / MICROSECONDS_PER_SECOND
         if answer_at is not None:
             seconds = answer_at - asyncio.get_running_loop().time()
-        admitted = await self._admission.admits(patience_seconds=PATIENCE_SHARE * seconds)
-        return admitted and not self._draining
+        return PATIENCE_SHARE * seconds
 
-    async def _started_before(self, request_id: str, order: PlacedOrder) -> ProcessRow:
+    def _turns_away(self, request: pb.StartOrderProcessRequest, patience_seconds: float) -> bool:
+        """Whether there is no room, not even to wait, and the request says which one it is."""
+        if not self._admission.turns_away(patience_seconds=patience_seconds):
+            return False
+        violations = Violations()
+        violations.key("request_id", request.request_id, length_max=requests.ID_LENGTH_MAX)
+        return not violations
+
+    async def _begun_before(self, request_id: str) -> ProcessRow:
         """The process that this request began before; nothing begins."""
         row = await self._log.find(request_id)
         if row is None:
             raise _draining() if self._draining else _overloaded()
-        _check_same(row, order.fingerprint())
         return row
 
     async def _started(self, request_id: str, order: PlacedOrder, *, process_id: str) -> ProcessRow:

@@ -134,6 +134,28 @@ def test_who_would_wait_for_longer_than_he_likes_is_turned_away_at_once() -> Non
     played(shop, comes_to_a_full_house(shop))
 
 
+def test_it_says_beforehand_who_will_be_turned_away() -> None:
+    shop = Shop()
+
+    async def scenario() -> None:
+        assert not shop.admission.turns_away(patience_seconds=1.0)
+        shop.in_flight = LEAST
+        await shop.is_late(0.1, for_seconds=30.0)
+        assert not shop.admission.turns_away(patience_seconds=1.0)
+        waiting = [shop.comes() for _ in range(WAITING_LEAST)]
+        await asyncio.sleep(0)
+        assert shop.admission.turns_away(patience_seconds=1.0)
+        # A place that is free by then is given to who waits.
+        shop.in_flight -= 1
+        assert not shop.admission.turns_away(patience_seconds=1.0)
+        shop.in_flight = 0
+        assert all(await asyncio.gather(*waiting))
+        shop.admission.close()
+        assert shop.admission.turns_away(patience_seconds=PATIENT_SECONDS)
+
+    played(shop, scenario())
+
+
 def test_a_queue_without_a_bound_keeps_him_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removes the mechanism: the bound of who waits."""
 

@@ -1,0 +1,37 @@
+"""Who is turned away, and what is looked at before."""
+
+from pathlib import Path
+
+from chassis.statuses import WireError
+from oms.orchestrator.v1 import order_process_pb2 as process_pb
+from tests.orchestrator.edge.harness.office import Office
+from tests.orchestrator.edge.harness.refusal import refusal, told
+from tests.orchestrator.edge.harness.scripted import Gate, ScriptedParticipants, create_order
+
+COMPLETED = process_pb.ORDER_PROCESS_STATE_COMPLETED
+
+
+def wrong(error: WireError) -> list[str]:
+    """The fields that an error names."""
+    return [it.field for it in error.violations]
+
+
+async def test_of_an_order_for_which_there_is_no_room_nothing_but_its_request_id_is_read(
+    participants: ScriptedParticipants, tmp_path: Path
+) -> None:
+    gate = Gate()
+    participants.answers["CreateOrder"] = gate.before(create_order)
+    async with Office(tmp_path, participants.targets, in_flight_max=1) as office:
+        first = await office.accept("r1")
+
+        assert ("RESOURCE_EXHAUSTED", "OVERLOADED") == told(
+            await refusal(office.accept("r2", items=[]))
+        )
+        # Who came before is told what is wrong, and so is who does not say who he is.
+        assert ["items"] == wrong(await refusal(office.accept("r1", items=[])))
+        assert ["request_id"] == wrong(await refusal(office.accept("\x00")))
+        assert ["request_id", "items"] == wrong(await refusal(office.accept("", items=[])))
+
+        gate.opened.set()
+        await office.reaches(first.process_id, COMPLETED)
+        assert ["items"] == wrong(await refusal(office.accept("r2", items=[])))
