@@ -3,8 +3,9 @@
 from google.protobuf.message import Message
 
 from bench.speed import five_calls
-from bench.speed.works import TOTAL, order
+from bench.speed.works import TOTAL, order, written_order
 from chassis.handlers import PROCESS_ID_METADATA
+from oms.orchestrator.v1.order_process_service_pb2 import StartOrderProcessRequest
 from orchestrator import requests
 from orchestrator.action import ActionCall
 from orchestrator.participants import delivery, payment
@@ -46,6 +47,12 @@ def test_the_messages_are_the_same() -> None:
         five_calls.create_payment_request(PROCESS_ID, REQUEST, TOTAL),
         five_calls.create_delivery_request(PROCESS_ID, REQUEST),
     ]
+
+
+def test_what_is_written_once_for_all_orders_is_the_same_order() -> None:
+    for number in (0, 7, 1_007):
+        written = StartOrderProcessRequest.FromString(written_order("r1", number))
+        assert order("r1", number) == written
 
 
 def test_the_total_is_what_the_order_service_adds_up() -> None:
