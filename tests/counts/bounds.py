@@ -71,6 +71,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "function calls: a process in the loop's thread": about(901),
         "function calls: a process in the writer's thread, sqlite": about(80),
         "function calls: a process in the writer's thread, postgresql": about(78),
+        "function calls: an order that is turned away, in the loop's thread": about(73),
         "blocks of memory for a process in flight": about(106),
     }
 )

@@ -45,7 +45,7 @@ CROWD = 64
 NEVER_SECONDS = 86_400.0
 POLICY = Policy(attempt_timeout_seconds=NEVER_SECONDS)
 # Logs as much as a server does: nothing of what goes well.
-_SERVERS = structlog.wrap_logger(
+SERVERS = structlog.wrap_logger(
     None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO)
 ).bind()
 
@@ -197,7 +197,7 @@ async def open_crowd(
     try:
         with (
             patch.object(servicer, "WAIT_LOOK_SECONDS", NEVER_SECONDS),
-            patch.object(chronicle, "_log", _SERVERS),
+            patch.object(chronicle, "_log", SERVERS),
         ):
             crowd = Crowd(log, wrote, read, writer_calls)
             # What is made once, in each thread and for each size, is made now.
