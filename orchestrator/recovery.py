@@ -98,6 +98,9 @@ class Recovery:
             room = min(BATCH_MAX, self._resident_max - self._runner.in_flight)
             if room <= 0:
                 return self._look_seconds
+            # Nearly always there is nothing: to find that out costs a third of a claim.
+            if (pause_seconds := await self._seconds_until_due()) > 0:
+                return pause_seconds
             claimed = await self._log.claim(
                 owner=self._owner, now_us=self._clock.now_us(), limit=room
             )
@@ -105,16 +108,18 @@ class Recovery:
                 self._launch(stored)
             await self._give_back()
             if len(claimed) < room:
-                return await self._seconds_until_due()
+                # What is due and was not claimed is somebody else's just now.
+                return max(PAUSE_SECONDS_MIN, await self._seconds_until_due())
             claimed_in_all += len(claimed)
         return PAUSE_SECONDS_MIN
 
     async def _seconds_until_due(self) -> float:
+        """How long nothing is to be claimed, as far as is known. 0: something is."""
         due_us = await self._log.next_due_us(self._owner)
         if due_us is None:
             return self._look_seconds
         seconds = (due_us - self._clock.now_us()) / MICROSECONDS_PER_SECOND
-        return max(PAUSE_SECONDS_MIN, min(seconds, self._look_seconds))
+        return max(0.0, min(seconds, self._look_seconds))
 
     def _launch(self, stored: StoredProcess) -> None:
         try:

@@ -19,13 +19,16 @@ class CountingLog(MemorySagaLog):
     def __init__(self) -> None:
         super().__init__()
         self.claims: list[int] = []
-        self.times: list[float] = []
+        self.looks: list[float] = []
 
     async def claim(self, *, owner: str, now_us: int, limit: int) -> tuple[StoredProcess, ...]:
         claimed = await super().claim(owner=owner, now_us=now_us, limit=limit)
         self.claims.append(len(claimed))
-        self.times.append(asyncio.get_running_loop().time())
         return claimed
+
+    async def next_due_us(self, owner: str) -> int | None:
+        self.looks.append(asyncio.get_running_loop().time())
+        return await super().next_due_us(owner)
 
 
 def counting(stage: Stage) -> CountingLog:
@@ -101,9 +104,27 @@ def test_it_looks_when_something_is_due_and_else_once_a_second() -> None:
         stage.check()
 
     play(scenario())
-    looked = [round(time, 3) for time in log.times]
+    looked = [round(time, 3) for time in log.looks]
     assert [float(second) for second in range(41)] == looked[:41]
     assert 40.5 == looked[41]
+
+
+def test_nothing_is_claimed_while_nothing_is_due() -> None:
+    asks = Answer(code=Code.RESOURCE_EXHAUSTED, retry_after_seconds=40.5)
+    stage = Stage(script={"create_order": answers(asks)})
+    log = counting(stage)
+
+    async def scenario() -> None:
+        node = stage.start_node()
+        await stage.accept(node)
+        await stage.clock.sleep(40.0)
+        assert [] == log.claims
+        await stage.rests()
+        await node.drain()
+        stage.check()
+
+    play(scenario())
+    assert [1] == log.claims
 
 
 def test_woken_it_looks_at_once() -> None:
@@ -118,7 +139,7 @@ def test_woken_it_looks_at_once() -> None:
         await node.drain()
 
     play(scenario())
-    assert [0.0, 0.3] == log.times[:2]
+    assert [0.0, 0.3] == log.looks[:2]
 
 
 def damage(stage: Stage, key: str) -> list[tuple[str, int, str]]:
