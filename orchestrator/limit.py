@@ -11,7 +11,7 @@ longer, for everybody, and calls that have arrived are accepted one in several t
 
 from typing import Final
 
-LEAST: Final = 256
+LEAST: Final = 384
 """So many keep the processor busy, and leave enough to every commit."""
 FIRST: Final = 512
 """So many may run before anything was observed."""

@@ -53,7 +53,7 @@ from orchestrator.saga_log.sql_writes import (
 
 T = TypeVar("T")
 
-GATHERING_SECONDS = 0.01
+GATHERING_SECONDS = 0.03
 """For so long are business keys gathered that are looked for, where they are many: that is when
 callers are turned away, and then little may be spent on each."""
 IN_DOUBT_MAX = 50_000
