@@ -64,10 +64,9 @@ _BEGUN = KeySelect(
     EVENTS.c.process_id,
 )
 _EVENTS_OF_MANY = KeySelect(
-    select(
-        EVENTS.c.process_id, EVENTS.c.sequence, EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body
-    ).order_by(EVENTS.c.process_id, EVENTS.c.sequence),
+    select(EVENTS.c.process_id, EVENTS.c.sequence, EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body),
     EVENTS.c.process_id,
+    order_by=("process_id", "sequence"),
 )
 
 
