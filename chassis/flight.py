@@ -100,6 +100,7 @@ class _Flight:
 
     def __init__(self, connection: sa.Connection) -> None:
         driver: Any = connection.connection.driver_connection
+        self.driver: Final = driver
         # psycopg and its `pq`, without a need for it where there is only SQLite.
         self._dbapi: Any = connection.dialect.loaded_dbapi
         self._libpq: Any = driver.pgconn

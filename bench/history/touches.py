@@ -2,7 +2,8 @@
 
 Invariant: every statement that reads or writes rows is explained just before it runs, on its own
 connection, in its own transaction and with its own values, and what that did is undone; so the
-counts are those of the very statements that the product sends. Must never: change what the product
+counts are those of the very statements that the product sends, whichever way it does: through
+SQLAlchemy, on the driver's cursor, or several in one message. Must never: change what the product
 is answered.
 
 A page is touched when the server reads it, be it from its own memory or not. Checks of foreign keys
@@ -11,7 +12,7 @@ are not counted: one look along a primary key for each event.
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -19,6 +20,8 @@ from typing import Any, Final
 import psycopg
 import sqlalchemy
 from psycopg import sql
+
+from chassis import flight, statements
 
 _EXPLAIN: Final = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
 _EXPLAINED: Final = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
@@ -74,11 +77,13 @@ class Explainer:
     def listening(self) -> Iterator[None]:
         """For as long as the block lasts."""
         hook = ("before_cursor_execute", self._before)
-        sqlalchemy.event.listen(sqlalchemy.Engine, *hook)
-        try:
+        with contextlib.ExitStack() as stack:
+            sqlalchemy.event.listen(sqlalchemy.Engine, *hook)
+            stack.callback(sqlalchemy.event.remove, sqlalchemy.Engine, *hook)
+            # Of what goes straight to the driver SQLAlchemy does not tell.
+            stack.enter_context(_in_place_of(statements, "_cursor", self._on_the_driver))
+            stack.enter_context(_in_place_of(flight._Flight, "run", self._in_one_message))
             yield
-        finally:
-            sqlalchemy.event.remove(sqlalchemy.Engine, *hook)
 
     @contextlib.contextmanager
     def touches(self) -> Iterator[Touches]:
@@ -102,13 +107,30 @@ class Explainer:
         if self._touches is None or not _EXPLAINED.match(statement):
             return
         each: Sequence[Any] = parameters if executemany else [parameters]
-        with cursor.connection.cursor() as beside:
-            beside.execute("SAVEPOINT explained")
+        with _undone(cursor.connection) as beside:
             for values in each:
                 for plan in self._explain(beside, statement, values):
                     self._touches.take(plan)
-            beside.execute("ROLLBACK TO SAVEPOINT explained")
-            beside.execute("RELEASE SAVEPOINT explained")
+
+    def _on_the_driver(self, cursor_of: Callable[..., Any]) -> Callable[..., Any]:
+        @contextlib.contextmanager
+        def heard(connection: sqlalchemy.Connection, text: str) -> Iterator[Any]:
+            with cursor_of(connection, text) as cursor:
+                yield _Heard(cursor, self._before)
+
+        return heard
+
+    def _in_one_message(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        def heard(flying: Any, passengers: flight.Boarding) -> Any:  # noqa: ANN401 - as it returns
+            if self._touches is not None:
+                with _undone(flying.driver) as beside:
+                    for passenger, texts in passengers:
+                        values = [it.decode() for it in passenger.bind(texts, "utf-8")]
+                        for plan in self._explain_prepared(beside, passenger.text, values):
+                            self._touches.take(plan)
+            return run(flying, passengers)
+
+        return heard
 
     def _explain(
         self,
@@ -122,13 +144,62 @@ class Explainer:
         else:
             names = list(dict.fromkeys(_NAMED.findall(statement)))
             numbered = _NAMED.sub(lambda it: f"${names.index(it[1]) + 1}", statement)
-            cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            cursor.execute(f"PREPARE explained AS {numbered}".replace("%%", "%").encode())
-            given = sql.SQL(", ").join(sql.Literal(values[it]) for it in names)
-            run = sql.SQL(_EXPLAIN) + sql.SQL("EXECUTE explained ({})").format(given)
-            cursor.execute(run)
-            yield from _plans(cursor)
-            cursor.execute("DEALLOCATE explained")
+            text = numbered.replace("%%", "%")
+            yield from self._explain_prepared(cursor, text, [values[it] for it in names])
+
+    def _explain_prepared(
+        self, cursor: psycopg.Cursor[Any], text: str, values: Sequence[object]
+    ) -> Iterator[Mapping[str, Any]]:
+        """`text` has a number in each place."""
+        cursor.execute(f"SET LOCAL plan_cache_mode = force_{self._plans}_plan".encode())
+        cursor.execute(f"PREPARE explained AS {text}".encode())
+        given = sql.SQL(", ").join(map(sql.Literal, values))
+        cursor.execute(sql.SQL(_EXPLAIN) + sql.SQL("EXECUTE explained ({})").format(given))
+        yield from _plans(cursor)
+        cursor.execute("DEALLOCATE explained")
+
+
+class _Heard:
+    """A cursor of the driver that has somebody told of what it is about to run."""
+
+    def __init__(self, cursor: Any, before: Callable[..., None]) -> None:  # noqa: ANN401 - the driver's own
+        self._cursor = cursor
+        self._before = before
+
+    def execute(self, text: str, *values: Any) -> None:  # noqa: ANN401 - as the driver takes them
+        self._before(None, self._cursor, text, *(values or ((),)), None, False)
+        self._cursor.execute(text, *values)
+
+    def executemany(self, text: str, rows: Iterable[Any]) -> None:
+        every = list(rows)
+        self._before(None, self._cursor, text, every, None, True)
+        self._cursor.executemany(text, every)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the driver has
+        return getattr(self._cursor, name)
+
+
+@contextlib.contextmanager
+def _undone(driver: psycopg.Connection[Any]) -> Iterator[psycopg.Cursor[Any]]:
+    """A cursor within the transaction, or a new one; what is done with it is undone."""
+    with driver.cursor() as beside:
+        beside.execute("SAVEPOINT explained")
+        yield beside
+        beside.execute("ROLLBACK TO SAVEPOINT explained")
+        beside.execute("RELEASE SAVEPOINT explained")
+
+
+@contextlib.contextmanager
+def _in_place_of(
+    there: object, name: str, made: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Has what is made of a function called where that is, for as long as the block lasts."""
+    before = getattr(there, name)
+    setattr(there, name, made(before))
+    try:
+        yield
+    finally:
+        setattr(there, name, before)
 
 
 def _plans(cursor: psycopg.Cursor[Any]) -> Iterator[Mapping[str, Any]]:

@@ -74,6 +74,13 @@ async def test_nothing_touches_more_pages_where_there_are_no_statistics(
     assert [] == growing(lines)
 
 
+async def test_every_deed_is_heard_whichever_way_it_is_sent(
+    short_touches: Mapping[str, Touches],
+) -> None:
+    assert [] == [name for name, it in short_touches.items() if not it.pages]
+    assert {"processes": 1, "events": 2} == short_touches["a new order"].written
+
+
 async def test_what_finds_work_goes_along_the_index_for_work(
     short_touches: Mapping[str, Touches],
 ) -> None:
