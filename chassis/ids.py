@@ -70,12 +70,7 @@ def suffix_of(id_: str) -> str:
     return id_.partition("_")[2]
 
 
-def with_prefix(prefix: str, suffix: str) -> str:
-    """The id of that kind with that suffix: siblings of one process share it."""
-    return f"{prefix}_{suffix}"
-
-
 def sibling(prefix: str, id_: str) -> str:
-    """The id of that kind that shares the suffix of another."""
-    # Written out: there are twenty for each process, and it is the two above.
+    """The id of that kind that shares the suffix of another, as all of one process do."""
+    # Not by `suffix_of`: there are twenty for each process.
     return f"{prefix}_{id_.partition('_')[2]}"

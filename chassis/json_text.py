@@ -44,7 +44,7 @@ def json_encoder(*, ensure_ascii: bool = True, allow_nan: bool = True) -> Callab
     )
     if _make_encoder is None:
         return plain.encode
-    texts = json.encoder.encode_basestring_ascii if ensure_ascii else json.encoder.encode_basestring
+    texts = quoted if ensure_ascii else json.encoder.encode_basestring
     # Without a note of what it is within: one that is kept would outlast a value that was refused.
     chunks = _make_encoder(
         None, plain.default, texts, None, ":", ",", plain.sort_keys, plain.skipkeys, allow_nan

@@ -203,13 +203,10 @@ def _keepable(reply: ActionReply) -> ActionReply:
             message=reply.message,
             retry_after_seconds=reply.retry_after_seconds,
         )
-    if type(reply.result) is Written:
-        text = reply.result.text
-    else:
-        try:
-            text = dumps(reply.result)
-        except (TypeError, ValueError, RecursionError):
-            return ActionReply(code=Code.INTERNAL, reason="RESULT_NOT_JSON")
+    try:
+        text = dumps(reply.result)
+    except (TypeError, ValueError, RecursionError):
+        return ActionReply(code=Code.INTERNAL, reason="RESULT_NOT_JSON")
     if len(text) > RESULT_LENGTH_MAX:
         return ActionReply(code=Code.INTERNAL, reason="RESULT_TOO_LONG")
     # Nearly always it is just what would be read from that text.

@@ -86,10 +86,17 @@ class Asked:
     requested_by: str
 
 
+def names_itself(request: service_pb.StartOrderProcessRequest) -> bool:
+    """Whether the id of the request is one; nothing else of it is read."""
+    violations = Violations()
+    _request_id(violations, request)
+    return not violations
+
+
 def start(request: service_pb.StartOrderProcessRequest) -> tuple[str, PlacedOrder]:
     """Reads the id of the request and the order that was placed."""
     violations = Violations()
-    request_id = violations.key("request_id", request.request_id, length_max=ID_LENGTH_MAX)
+    request_id = _request_id(violations, request)
     order = PlacedOrder(
         customer_id=violations.key("customer_id", request.customer_id, length_max=ID_LENGTH_MAX),
         items=_items(violations, request.items),
@@ -197,6 +204,10 @@ def resolve(request: admin_pb.ResolveOrderProcessRequest) -> tuple[Seen, Asked]:
     violations.raise_if_any()
     assert seen is not None
     return seen, asked
+
+
+def _request_id(violations: Violations, request: service_pb.StartOrderProcessRequest) -> str:
+    return violations.key("request_id", request.request_id, length_max=ID_LENGTH_MAX)
 
 
 def _items(violations: Violations, items: Sequence[order_pb2.OrderItem]) -> tuple[Item, ...]:

@@ -15,7 +15,7 @@ from structlog.contextvars import bind_contextvars
 from chassis import faults
 from chassis.clock import MICROSECONDS_PER_SECOND, Clock
 from chassis.ids import IdSource
-from chassis.validation import INT64_MAX, Violations
+from chassis.validation import INT64_MAX
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
 from oms.orchestrator.v1 import order_process_service_pb2_grpc
@@ -250,11 +250,8 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
 
     def _turns_away(self, request: pb.StartOrderProcessRequest, patience_seconds: float) -> bool:
         """Whether there is no room, not even to wait, and the request says which one it is."""
-        if not self._admission.turns_away(patience_seconds=patience_seconds):
-            return False
-        violations = Violations()
-        violations.key("request_id", request.request_id, length_max=requests.ID_LENGTH_MAX)
-        return not violations
+        turns_away = self._admission.turns_away(patience_seconds=patience_seconds)
+        return turns_away and requests.names_itself(request)
 
     async def _begun_before(self, request_id: str) -> ProcessRow:
         """The process that this request began before; nothing begins."""

@@ -15,7 +15,7 @@ import grpc.aio
 
 from chassis.channels import open_channel
 from chassis.handlers import PROCESS_ID_METADATA
-from chassis.ids import suffix_of, with_prefix
+from chassis.ids import sibling
 from oms.common.v1.money_pb2 import Money
 from oms.delivery.v1 import delivery_service_pb2 as delivery_pb
 from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
@@ -146,15 +146,15 @@ def completed(process_id: str, request: StartOrderProcessRequest, total: Money) 
 
 
 def order_id_of(process_id: str) -> str:
-    return with_prefix("ord", suffix_of(process_id))
+    return sibling("ord", process_id)
 
 
 def payment_id_of(process_id: str) -> str:
-    return with_prefix("pay", suffix_of(process_id))
+    return sibling("pay", process_id)
 
 
 def delivery_id_of(process_id: str) -> str:
-    return with_prefix("dlv", suffix_of(process_id))
+    return sibling("dlv", process_id)
 
 
 def _named(process_id: str) -> tuple[tuple[str, str]]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from chassis.ids import suffix_of, with_prefix
+from chassis.ids import sibling, suffix_of
 from orchestrator.order_process import (
     PROCESS_PREFIX,
     delivery_id_of,
@@ -74,9 +74,9 @@ class Entity:
     @property
     def process_id(self) -> str:
         """The process that it can belong to. Empty: its id is not one that a process gives."""
-        suffix = suffix_of(self.entity_id)
-        process_id = with_prefix(PROCESS_PREFIX, suffix)
-        return process_id if suffix and self.entity_id == id_of(self.kind, process_id) else ""
+        process_id = sibling(PROCESS_PREFIX, self.entity_id)
+        is_one = suffix_of(self.entity_id) and self.entity_id == id_of(self.kind, process_id)
+        return process_id if is_one else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ def encode(event: Event) -> tuple[str, str]:
         case AttemptEnded(reason="", message="", not_before_us=None):
             body = _ended(event.action, event.attempt, event.code)
             if event.result is not None:
-                body = f'{body[:-1]},"result":{_text_of(event.result)}}}'
+                body = f'{body[:-1]},"result":{dumps(event.result)}}}'
             return "attempt_ended", body
         case Started(input=Written(text=text)):
             return "started", (
@@ -72,10 +72,6 @@ def encode(event: Event) -> tuple[str, str]:
             )
         case _:
             return KINDS[type(event)], _dumped(event)
-
-
-def _text_of(value: JSON) -> str:
-    return value.text if type(value) is Written else dumps(value)
 
 
 @lru_cache(maxsize=_SAME_BODIES_MAX)
@@ -116,13 +112,13 @@ def stored_process(row: ProcessRow, texts: Iterable[tuple[str, int, str]]) -> St
 
 
 def dumps(value: object) -> str:
-    """JSON as short as it gets.
+    """JSON as short as it gets, or the text that is known already.
 
     Raises:
         TypeError: There is something in the value that JSON cannot say.
         ValueError: The same: it is no number, or it holds itself.
     """
-    return _to_json(value)
+    return value.text if type(value) is Written else _to_json(value)
 
 
 def _body_of(event: Event) -> dict[str, JSON]:  # noqa: PLR0911 - flat: one case for each event

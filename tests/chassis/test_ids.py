@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.clock import SystemClock
-from chassis.ids import SUFFIX_LENGTH, IdSource, suffix_of, with_prefix
+from chassis.ids import SUFFIX_LENGTH, IdSource, sibling, suffix_of
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -52,7 +52,7 @@ def test_a_suffix_is_a_uuid_of_version_7_that_holds_the_time() -> None:
 def test_an_id_is_its_prefix_and_its_suffix() -> None:
     id_ = IdSource(SystemClock()).draw("ord")
     assert id_.startswith("ord_")
-    assert with_prefix("pay", suffix_of(id_)) == "pay" + id_[3:]
+    assert sibling("pay", id_) == "pay" + id_[3:]
 
 
 def test_what_has_no_underscore_has_no_suffix() -> None:

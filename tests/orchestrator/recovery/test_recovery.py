@@ -91,10 +91,15 @@ def test_no_more_is_claimed_than_there_is_room_for() -> None:
     assert 30 == sum(log.claims)
 
 
-def test_it_looks_when_something_is_due_and_else_once_a_second() -> None:
-    asks = Answer(code=Code.RESOURCE_EXHAUSTED, retry_after_seconds=40.5)
+def asked_to_wait(seconds: float) -> tuple[Stage, CountingLog]:
+    """Where the first process is given back for so long, and when it is looked for."""
+    asks = Answer(code=Code.RESOURCE_EXHAUSTED, retry_after_seconds=seconds)
     stage = Stage(script={"create_order": answers(asks)})
-    log = counting(stage)
+    return stage, counting(stage)
+
+
+def test_it_looks_when_something_is_due_and_else_once_a_second() -> None:
+    stage, log = asked_to_wait(40.5)
 
     async def scenario() -> None:
         node = stage.start_node()
@@ -110,9 +115,7 @@ def test_it_looks_when_something_is_due_and_else_once_a_second() -> None:
 
 
 def test_nothing_is_claimed_while_nothing_is_due() -> None:
-    asks = Answer(code=Code.RESOURCE_EXHAUSTED, retry_after_seconds=40.5)
-    stage = Stage(script={"create_order": answers(asks)})
-    log = counting(stage)
+    stage, log = asked_to_wait(40.5)
 
     async def scenario() -> None:
         node = stage.start_node()
