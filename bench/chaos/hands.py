@@ -36,11 +36,19 @@ _NOTE_MOVES: Final = (
 _MOVES: Final = sa.text(
     "SELECT process_id, left_by, taken_by, due_time_us, time_us FROM moves ORDER BY number"
 )
-# Of every process how often an attempt was begun, less how often one was ended.
+# Of every process how often an attempt was begun, less how often one was ended. Where one that went
+# well and what follows from it are one row, they cancel each other out, or that was the last.
 _UNANSWERED: Final = sa.text("""
-    SELECT process_id, sum(CASE kind WHEN 'attempt_began' THEN 1 ELSE -1 END) AS unanswered
-    FROM events WHERE kind IN ('attempt_began', 'attempt_ended')
-    GROUP BY process_id HAVING sum(CASE kind WHEN 'attempt_began' THEN 1 ELSE -1 END) <> 0
+    WITH counted AS (
+        SELECT process_id, CASE
+            WHEN kind = 'attempt_began' THEN 1
+            WHEN kind = 'together' AND body::json -> 1 ->> 0 = 'attempt_began' THEN 0
+            ELSE -1
+        END AS more
+        FROM events WHERE kind IN ('attempt_began', 'attempt_ended', 'together')
+    )
+    SELECT process_id, sum(more) AS unanswered
+    FROM counted GROUP BY process_id HAVING sum(more) <> 0
 """)
 
 

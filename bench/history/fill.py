@@ -140,7 +140,7 @@ def _hold(connection: psycopg.Connection[Any], every: Iterable[Shape]) -> None:
         for it in every:
             cursor.execute(
                 "INSERT INTO shapes VALUES (%s, %s, %s, %s, %s)",
-                (it.name, it.phase.value, len(it.texts), it.length_us, it.phase.settled),
+                (it.name, it.phase.value, it.revision, it.length_us, it.phase.settled),
             )
             cursor.executemany(
                 "INSERT INTO shape_texts VALUES (%s, %s, %s, %s, %s)",

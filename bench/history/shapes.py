@@ -5,7 +5,7 @@ by the product's own codec, so what is multiplied can be read back, replayed and
 never: write a body by hand.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,8 +24,9 @@ from orchestrator.saga.events import (
     Started,
 )
 from orchestrator.saga.evolve import replay
+from orchestrator.saga.record import replace
 from orchestrator.saga.state import Phase
-from orchestrator.saga_log.codec import encode
+from orchestrator.saga_log.event_rows import goes_well, rows_of
 
 SUFFIX: Final = "@SUFFIX"
 """In a body: what the ids of one process share."""
@@ -43,7 +44,7 @@ PATIENCE_US: Final = 60_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """An event as it is stored, its marks not yet replaced."""
+    """A row of events as it is stored, its marks not yet replaced."""
 
     sequence: int
     kind: str
@@ -58,12 +59,13 @@ class Shape:
 
     name: str
     phase: Phase
+    revision: int
     texts: tuple[Text, ...]
 
     @property
     def length_us(self) -> int:
         """From its first event to its last."""
-        return self.texts[-1].offset_us
+        return (self.revision - 1) * STEP_US
 
 
 _ORDER: Final = PlacedOrder(
@@ -129,13 +131,22 @@ def shapes() -> Mapping[str, Shape]:
     return {name: _shape(name, events) for name, events in every.items()}
 
 
-def _shape(name: str, events: Sequence[Event]) -> Shape:
+def _shape(name: str, given: Sequence[Event]) -> Shape:
+    events = [replace(event, time_us=at * STEP_US) for at, event in enumerate(given)]
     state = replay(events)
-    texts = [
-        Text(sequence=place, kind=kind, offset_us=(place - 1) * STEP_US, body=body)
-        for place, (kind, body) in enumerate(map(encode, events), start=1)
-    ]
-    return Shape(name=name, phase=state.phase, texts=tuple(texts))
+    return Shape(name=name, phase=state.phase, revision=state.revision, texts=tuple(_texts(events)))
+
+
+def _texts(events: Sequence[Event]) -> Iterator[Text]:
+    """As a run appends them: what an attempt came to along with what follows from that."""
+    follows = 0
+    while follows < len(events):
+        appended = events[follows : follows + 2]
+        if not goes_well(appended):
+            appended = appended[:1]
+        for _, sequence, kind, offset_us, body in rows_of("", appended, follows=follows):
+            yield Text(sequence=sequence, kind=kind, offset_us=offset_us, body=body)
+        follows += len(appended)
 
 
 def _begin() -> Iterable[Event]:

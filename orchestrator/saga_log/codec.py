@@ -6,13 +6,16 @@ names that are not known are ignored. Must never: guess. What cannot be read is 
 
 Bodies leave out empty texts and what is None. The time is not in the body: a log keeps it beside
 the body, where it can be searched.
+
+What was appended at once may be kept in one: of the kind TOGETHER, with the time of the first, and
+a body that lists each with its kind, by how much it was later, and its body.
 """
 
 import json
 import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from chassis.json_text import Written, json_encoder
 from orchestrator.saga.code import Code
@@ -45,6 +48,10 @@ KINDS: Final[Mapping[type[Event], str]] = {
     Cancelled: "cancelled",
 }
 
+TOGETHER: Final = "together"
+
+Text: TypeAlias = tuple[str, int, str]
+"""What is kept: kind, time in microseconds since the Unix epoch, body."""
 
 # Nearly all events of nearly all processes are one of a few, but for their times.
 _SAME_BODIES_MAX: Final = 1_024
@@ -74,6 +81,14 @@ def encode(event: Event) -> tuple[str, str]:
             return KINDS[type(event)], _dumped(event)
 
 
+def in_one(first: Text, second: Text) -> Text:
+    """Two events that were appended at once, kept in one."""
+    kind, time_us, body = first
+    kind_then, time_then_us, body_then = second
+    later_us = time_then_us - time_us
+    return TOGETHER, time_us, f'[["{kind}",0,{body}],["{kind_then}",{later_us},{body_then}]]'
+
+
 @lru_cache(maxsize=_SAME_BODIES_MAX)
 def _began(action: str, attempt: int) -> str:
     return _dumped(AttemptBegan(action=action, attempt=attempt, time_us=0))
@@ -94,19 +109,47 @@ def decode(kind: str, time_us: int, body: str) -> Event:
     Raises:
         Undecodable: It cannot be read.
     """
-    try:
-        content = json.loads(body)
-    except ValueError as error:
-        raise Undecodable(f"the body of {kind!r} is not JSON") from error
+    content = _read(kind, body)
     if not isinstance(content, dict):
         raise Undecodable(f"the body of {kind!r} is not an object")
     return _event_of(kind, time_us, _Body(kind, content))
 
 
-def stored_process(row: ProcessRow, texts: Iterable[tuple[str, int, str]]) -> StoredProcess:
+def decode_all(kind: str, time_us: int, body: str) -> tuple[Event, ...]:
+    """The events of which that was kept: one, unless several were kept in one.
+
+    Raises:
+        Undecodable: One of them cannot be read.
+    """
+    if kind != TOGETHER:
+        return (decode(kind, time_us, body),)
+    content = _read(kind, body)
+    if not isinstance(content, list):
+        raise Undecodable(f"the body of {kind!r} is not a list")
+    return tuple(_one_of_several(it, time_us) for it in content)
+
+
+def _one_of_several(content: object, time_us: int) -> Event:
+    match content:
+        case [str(kind), int(later_us), dict(body)]:
+            return _event_of(kind, time_us + later_us, _Body(kind, body))
+        case _:
+            raise Undecodable(f"what is listed in the body of {TOGETHER!r} is no event")
+
+
+def _read(kind: str, body: str) -> object:
+    try:
+        content: object = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Undecodable(f"the body of {kind!r} is not JSON") from error
+    return content
+
+
+def stored_process(row: ProcessRow, texts: Iterable[Text]) -> StoredProcess:
     """A process of which these kinds, times and bodies are kept, be they readable or not."""
     try:
-        return StoredProcess(row=row, events=tuple(decode(*text) for text in texts))
+        events = tuple([event for text in texts for event in decode_all(*text)])
+        return StoredProcess(row=row, events=events)
     except Undecodable as undecodable:
         return StoredProcess(row=row, events=(), unreadable=str(undecodable))
 

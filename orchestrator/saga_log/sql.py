@@ -26,9 +26,9 @@ from sqlalchemy.engine import make_url
 from chassis import faults
 from chassis.database import Database
 from chassis.group_commit import GroupCommit
-from orchestrator.saga.events import Event, Started
+from orchestrator.saga.events import Started
 from orchestrator.saga_log import sql_reads
-from orchestrator.saga_log.codec import encode
+from orchestrator.saga_log.event_rows import rows_of
 from orchestrator.saga_log.group_read import GroupRead
 from orchestrator.saga_log.protocol import (
     FIRST_EPOCH,
@@ -45,7 +45,6 @@ from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.sql_writes import (
     AppendCommand,
     CreateCommand,
-    EventRow,
     LogCommand,
     LogReply,
     LogWriter,
@@ -116,7 +115,7 @@ class SqlSagaLog:
             new=new,
             definition=started.definition,
             definition_version=started.version,
-            event_rows=_event_rows(new.process_id, new.events, follows=0),
+            event_rows=rows_of(new.process_id, new.events, follows=0),
         )
         try:
             return cast("tuple[ProcessRow, bool]", await self._submit(command))
@@ -126,7 +125,7 @@ class SqlSagaLog:
 
     async def append(self, append: Append) -> int:
         """Moves a process on; answers its new revision."""
-        rows = _event_rows(append.process_id, append.events, follows=append.follows)
+        rows = rows_of(append.process_id, append.events, follows=append.follows)
         command = AppendCommand(append=append, event_rows=rows)
         try:
             revision: Any = await self._commits.submit(command)
@@ -249,14 +248,6 @@ def _rows_by_key(connection: Connection, keys: Sequence[str]) -> Mapping[str, Pr
 def is_shared(url: str) -> bool:
     """Whether several orchestrators may use the log at a URL at the same time."""
     return make_url(url).get_backend_name() != "sqlite"
-
-
-def _event_rows(process_id: str, events: Sequence[Event], *, follows: int) -> Sequence[EventRow]:
-    rows: list[EventRow] = []
-    for sequence, event in enumerate(events, start=follows + 1):
-        kind, body = encode(event)
-        rows.append((process_id, sequence, kind, event.time_us, body))
-    return rows
 
 
 def _unavailable() -> faults.Unavailable:

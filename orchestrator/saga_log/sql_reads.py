@@ -7,18 +7,15 @@ This module must never write.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Column, Connection, Select, bindparam, literal_column, select, tuple_
 
 from chassis.key_select import KeySelect
 from orchestrator.saga.state import Phase
-from orchestrator.saga_log.codec import stored_process
+from orchestrator.saga_log.event_rows import EventText, stored
 from orchestrator.saga_log.protocol import ListQuery, ProcessRow, StoredProcess
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
-
-EventTexts: TypeAlias = tuple[str, int, str]
-"""An event as it is stored: kind, time and body."""
 
 ROWS: Select[Any] = select(
     PROCESSES.c.process_id,
@@ -51,11 +48,11 @@ _KEY = (PROCESSES.c.create_time_us, PROCESSES.c.process_id)
 """What lists are ordered by, the greatest first."""
 
 _EVENTS_OF_ONE = (
-    select(EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body)
+    select(EVENTS.c.sequence, EVENTS.c.kind, EVENTS.c.time_us, EVENTS.c.body)
     .where(
         EVENTS.c.process_id == bindparam("process_id"),
-        EVENTS.c.sequence > bindparam("after"),
-        EVENTS.c.sequence <= bindparam("until"),
+        EVENTS.c.sequence >= bindparam("begin"),
+        EVENTS.c.sequence <= bindparam("end"),
     )
     .order_by(EVENTS.c.sequence)
 )
@@ -105,12 +102,11 @@ def revisions(connection: Connection, owner: str) -> dict[str, int]:
 
 
 def texts_between(
-    connection: Connection, process_id: str, *, after: int, until: int
-) -> list[EventTexts]:
-    """The events with after < sequence <= until as they are stored."""
-    parameters = {"process_id": process_id, "after": after, "until": until}
-    found = connection.execute(_EVENTS_OF_ONE, parameters)
-    return [(event.kind, event.time_us, event.body) for event in found]
+    connection: Connection, process_id: str, *, begin: int, end: int
+) -> list[EventText]:
+    """The rows of events that begin at one of these sequences, the last one included."""
+    parameters = {"process_id": process_id, "begin": begin, "end": end}
+    return [tuple(found) for found in connection.execute(_EVENTS_OF_ONE, parameters)]
 
 
 def processes(
@@ -126,19 +122,20 @@ def processes(
         if row is None:
             found.append(None)
         elif after == 0:
-            found.append(_stored(row, texts[process_id], after=0))
+            found.append(stored(row, texts[process_id]))
         elif after >= row.revision:
             found.append(StoredProcess(row=row, events=()))
         else:
-            later = texts_between(connection, process_id, after=after, until=row.revision)
-            found.append(_stored(row, later, after=after))
+            # What begins at that revision may hold the next event, too.
+            later = texts_between(connection, process_id, begin=after, end=row.revision)
+            found.append(stored(row, later, after=after))
     return found
 
 
 def with_events(connection: Connection, rows: Sequence[ProcessRow]) -> tuple[StoredProcess, ...]:
     """These processes with all their events, in the order given."""
     texts = _texts_of_many(connection, rows)
-    return tuple(_stored(row, texts[row.process_id], after=0) for row in rows)
+    return tuple(stored(row, texts[row.process_id]) for row in rows)
 
 
 def page(connection: Connection, query: ListQuery) -> tuple[StoredProcess, ...]:
@@ -198,19 +195,13 @@ def _row(parts: Sequence[Any]) -> Any:  # noqa: ANN401 - a column, a value, or a
 
 def _texts_of_many(
     connection: Connection, rows: Sequence[ProcessRow]
-) -> dict[str, list[EventTexts]]:
-    texts: dict[str, list[EventTexts]] = {row.process_id: [] for row in rows}
+) -> dict[str, list[EventText]]:
+    texts: dict[str, list[EventText]] = {row.process_id: [] for row in rows}
     revisions = {row.process_id: row.revision for row in rows}
     for process_id, sequence, kind, time_us, body in _EVENTS_OF_MANY.rows(connection, list(texts)):
         if sequence <= revisions[process_id]:
-            texts[process_id].append((kind, time_us, body))
+            texts[process_id].append((sequence, kind, time_us, body))
     return texts
-
-
-def _stored(row: ProcessRow, texts: Sequence[EventTexts], *, after: int) -> StoredProcess:
-    if len(texts) != max(row.revision - after, 0):
-        return StoredProcess(row=row, events=(), unreadable="events are missing from the history")
-    return stored_process(row, texts)
 
 
 def select_rows(

@@ -12,7 +12,7 @@ This module must never begin, commit or roll back a transaction: its caller owns
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,6 +29,7 @@ from chassis.guarded_update import ANYWAY, Along
 from chassis.statements import Insertion, Row
 from orchestrator.saga.record import record
 from orchestrator.saga_log import sql_reads
+from orchestrator.saga_log.event_rows import EventRow
 from orchestrator.saga_log.protocol import (
     FIRST_EPOCH,
     Append,
@@ -54,12 +55,6 @@ from orchestrator.saga_log.sql_retirement import (
 )
 from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
-
-EventRow: TypeAlias = tuple[str, int, str, int, str]
-"""The process, the sequence, the kind, the time and the body of an event, as the table has them.
-
-Encoded by the caller, so that what cannot be fails there.
-"""
 
 
 @record
@@ -347,8 +342,8 @@ def _why_missed(connection: Connection, command: AppendCommand) -> int | Excepti
     if append.epoch is not None and append.epoch != row.epoch:
         return Fenced(append.process_id)
     there = sql_reads.texts_between(
-        connection, append.process_id, after=append.follows, until=_revision(append)
+        connection, append.process_id, begin=append.follows + 1, end=_revision(append)
     )
-    offered = [(kind, time_us, body) for _, _, kind, time_us, body in command.event_rows]
+    offered = [it[1:] for it in command.event_rows]
     # Nothing is nowhere: where no events were offered, the history has gone on.
     return _revision(append) if offered and there == offered else Stale(append.process_id)

@@ -5,7 +5,7 @@ A process is one row of `processes` and a growing list of rows of `events`.
 `events` is the truth: what happened, in order, never changed, and deleted only with its process.
 Its key is (process, sequence), and every append names the event that it follows, so two writers
 cannot both write event 7. The first event holds the input of the process and names the definition
-that it runs on.
+that it runs on. Where a step goes well, what is appended is one row: see `event_rows.py`.
 
 `processes` is what must be found without reading histories:
 
@@ -66,7 +66,7 @@ EVENTS = Table(
     Column("kind", Text, nullable=False),
     Column("time_us", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
-    sqlite_with_rowid=False,
+    # SQLite keeps them as they come: in the order of their key an append would go to many pages.
 )
 
 REPLICAS = Table(

@@ -43,6 +43,8 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "messages to a server for 64 processes at once, sqlite": exact(0),
         "messages to a server for 64 processes at once, postgresql": exact(12),
         "reads of the log for 64 processes": exact(0),
+        # How it began, and its first attempt; then one for each step.
+        "rows of events for one process": exact(7),
         # Calls to participants.
         "calls for a delivered order": exact(5),
         "calls for an undeliverable order": exact(7),

@@ -18,6 +18,7 @@ from chassis.guarded_update import Along
 from chassis.statements import Row, Statement
 from orchestrator.saga import evolve as evolving
 from orchestrator.saga.state import Phase
+from orchestrator.saga_log import event_rows
 from orchestrator.saga_log.protocol import Append
 from orchestrator.saga_log.sql import SqlSagaLog
 from orchestrator.saga_log.sql_flight import Flown, LogFlight
@@ -88,6 +89,10 @@ def test_a_process_that_runs_to_its_end_is_never_read(cost: Measured) -> None:
     check(f"reads of the log for {CROWD} processes", len(cost.reads), cost.reads)
 
 
+def test_a_step_that_goes_well_leaves_one_row(cost: Measured) -> None:
+    check("rows of events for one process", cost.event_rows)
+
+
 @of_this_python
 def test_the_loop_does_little_for_a_process(cost: Measured) -> None:
     name = "function calls: a process in the loop's thread"
@@ -140,6 +145,13 @@ def test_two_appends_for_a_step_are_seen(planted: Callable[..., Measured]) -> No
     cost = planted(log_type=TwoAppends)
     assert over("commits for one process", len(cost.alone))
     assert over(f"commits for {CROWD} processes at once", len(cost.together))
+
+
+def test_a_row_for_each_event_is_seen(
+    planted: Callable[..., Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_rows, "goes_well", lambda _events: False)
+    assert over("rows of events for one process", planted().event_rows)
 
 
 def test_commits_that_too_few_share_are_seen(planted: Callable[..., Measured]) -> None:

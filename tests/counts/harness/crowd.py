@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import structlog
 import uvloop
+from sqlalchemy import func, select
 
 from chassis.database import Database
 from chassis.ids import IdSource
@@ -33,6 +34,7 @@ from orchestrator.saga.definition import Policy
 from orchestrator.saga_log.sql import SqlSagaLog, is_shared
 from orchestrator.saga_log.sql_work import Work
 from orchestrator.saga_log.sql_writes import LogWriter
+from orchestrator.saga_log.tables import EVENTS
 from orchestrator.servicer import OrderProcessServicer
 from tests.counts.harness.python_calls import Calls, threads_begun_here
 from tests.counts.harness.wire import Wire
@@ -153,7 +155,15 @@ class Crowd:
             return_window_seconds=NEVER_SECONDS,
             admission=Admission(self.runner, most=10_000, clock=clock),
         )
-        self._placed = 0
+        self.placed = 0
+        """How many orders so far."""
+        self._read = log._database.read
+
+    async def event_rows(self) -> int:
+        """What is in the table of events."""
+        return await self._read(
+            lambda connection: connection.scalar(select(func.count()).select_from(EVENTS)) or 0
+        )
 
     def forget(self) -> None:
         """Nothing was said so far."""
@@ -175,8 +185,8 @@ class Crowd:
     async def start(self, size: int, **changes: object) -> Sequence[process_pb.OrderProcess]:
         self.participants.crowd = size
         context: Any = Patient()
-        requests = [order(f"r{self._placed + place}", **changes) for place in range(size)]
-        self._placed += size
+        requests = [order(f"r{self.placed + place}", **changes) for place in range(size)]
+        self.placed += size
         answers = await asyncio.gather(
             *(self._servicer.StartOrderProcess(request, context) for request in requests)
         )

@@ -24,6 +24,8 @@ class Measured:
     messages: int
     """How often a server was waited for, for those."""
     reads: Sequence[str]
+    event_rows: float
+    """What a process of the crowd leaves in the table of events."""
     loop_calls: float
     """Of functions, for each process of the crowd; and which most."""
     most_loop_calls: str
@@ -41,12 +43,14 @@ def measured(url: str, folder: Path, *, log_type: type[SqlSagaLog] = SqlSagaLog)
             with calls_here() as calls:
                 await crowd.run(CROWD)
             crowd.writer_calls.end()
+            reads = crowd.read.statements()
             return Measured(
                 database=make_url(url).get_backend_name(),
                 alone=alone,
                 together=crowd.wrote.transactions(),
                 messages=crowd.wrote.messages(),
-                reads=crowd.read.statements(),
+                reads=reads,
+                event_rows=await crowd.event_rows() / crowd.placed,
                 loop_calls=calls.total / CROWD,
                 most_loop_calls=calls.most(CROWD),
                 writer_calls=crowd.writer_calls.total / CROWD,

@@ -58,7 +58,9 @@ def intents(folder: Path) -> int:
     """How many attempts are in the log, as another process reads it."""
     with contextlib.closing(sqlite3.connect(folder / "orchestrator.db")) as log:
         (count,) = log.execute(
-            "SELECT count(*) FROM events WHERE kind = 'attempt_began'"
+            "SELECT count(*) FROM events WHERE kind = 'attempt_began' OR body LIKE ?",
+            # It follows from one that went well.
+            ('[%["attempt_began",%',),
         ).fetchone()
     return int(count)
 

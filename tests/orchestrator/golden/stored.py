@@ -1,8 +1,12 @@
 """Golden histories in the tables of a real log, as their release left them there."""
 
+from collections.abc import Iterator, Sequence
+
 from sqlalchemy import Connection
 
 from orchestrator.saga.evolve import replay
+from orchestrator.saga_log.codec import Text, decode, in_one
+from orchestrator.saga_log.event_rows import EventRow, goes_well
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
 from tests.orchestrator.golden.golden import Golden
 
@@ -26,16 +30,19 @@ def store(connection: Connection, golden: Golden, length: int) -> str:
         "update_time_us": state.update_time_us,
         "end_time_us": state.end_time_us,
     }
-    texts = [
-        {
-            "process_id": process_id,
-            "sequence": sequence,
-            "kind": kind,
-            "time_us": time_us,
-            "body": body,
-        }
-        for sequence, (kind, time_us, body) in enumerate(golden.texts[:length], start=1)
-    ]
     connection.execute(PROCESSES.insert(), row)
-    connection.execute(EVENTS.insert(), texts)
+    connection.execute(EVENTS.insert().values(list(_rows(process_id, golden.texts[:length]))))
     return process_id
+
+
+def _rows(process_id: str, texts: Sequence[Text]) -> Iterator[EventRow]:
+    """As a run appends them: what an attempt came to along with what follows from that."""
+    follows = 0
+    while follows < len(texts):
+        appended = texts[follows : follows + 2]
+        if goes_well([decode(*it) for it in appended]):
+            yield process_id, follows + 1, *in_one(*appended)
+            follows += 2
+        else:
+            yield process_id, follows + 1, *appended[0]
+            follows += 1

@@ -22,7 +22,16 @@ from orchestrator.saga.events import (
     Started,
 )
 from orchestrator.saga.state import Phase
-from orchestrator.saga_log.codec import KINDS, Undecodable, decode, dumps, encode, stored_process
+from orchestrator.saga_log.codec import (
+    KINDS,
+    Undecodable,
+    decode,
+    decode_all,
+    dumps,
+    encode,
+    in_one,
+    stored_process,
+)
 from orchestrator.saga_log.protocol import ProcessRow
 
 # What release 1 wrote. Lines are added here, and never changed.
@@ -145,6 +154,66 @@ def test_a_name_that_is_not_known_is_ignored() -> None:
 def test_what_cannot_be_read_is_undecodable_and_says_why(kind: str, body: str) -> None:
     with pytest.raises(Undecodable, match=kind):
         decode(kind, 7, body)
+
+
+# As WRITTEN: lines are added, and never changed.
+WRITTEN_IN_ONE: list[tuple[str, tuple[Event, ...]]] = [
+    (
+        (
+            '[["attempt_ended",0,{"action":"a","attempt":1,"code":"OK"}],'
+            '["attempt_began",5,{"action":"b","attempt":1}]]'
+        ),
+        (
+            AttemptEnded(action="a", attempt=1, code=Code.OK, time_us=7),
+            AttemptBegan(action="b", attempt=1, time_us=12),
+        ),
+    ),
+    (
+        (
+            '[["attempt_ended",0,{"action":"a","attempt":2,"code":"OK","result":{"id":"x"}}],'
+            '["completed",-1,{}]]'
+        ),
+        (
+            AttemptEnded(action="a", attempt=2, code=Code.OK, result={"id": "x"}, time_us=7),
+            Completed(time_us=6),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "events"), WRITTEN_IN_ONE)
+def test_what_was_written_in_one_is_read_and_written_the_same(
+    body: str, events: tuple[Event, ...]
+) -> None:
+    first, second = [(kind, it.time_us, text) for it in events for kind, text in [encode(it)]]
+
+    assert events == decode_all("together", 7, body)
+    assert ("together", 7, body) == in_one(first, second)
+
+
+@pytest.mark.parametrize(("kind", "body", "event"), WRITTEN)
+def test_what_was_written_apart_is_read_as_one(kind: str, body: str, event: Event) -> None:
+    assert (event,) == decode_all(kind, 7, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("", "together"),
+        ("{}", "together"),
+        ("[7]", "together"),
+        ('[["completed",0]]', "together"),
+        ('[["completed","0",{}]]', "together"),
+        ('[["completed",0,[]]]', "together"),
+        ("[[7,0,{}]]", "together"),
+        ('[["completed",0,{}],["mystery",0,{}]]', "mystery"),
+        ('[["attempt_began",0,{"attempt":1}]]', "attempt_began"),
+        ('[["together",0,{}]]', "together"),
+    ],
+)
+def test_what_cannot_be_read_in_one_is_undecodable_and_says_why(body: str, why: str) -> None:
+    with pytest.raises(Undecodable, match=why):
+        decode_all("together", 7, body)
 
 
 JSON_VALUES = st.recursive(
