@@ -7,6 +7,7 @@ were drawn. Must never: draw the same suffix twice, even where the clock stands 
 import os
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from chassis.clock import Clock
@@ -24,6 +25,9 @@ _LOW_BITS: Final = 62
 _LOW_MASK: Final = (1 << _LOW_BITS) - 1
 _VERSION: Final = 0x7 << 76
 _VARIANT: Final = 0b10 << 62
+
+# As many as those have that run at the same time, and are asked for again and again.
+_SIBLINGS_MAX: Final = 8_192
 
 
 class IdSource:
@@ -70,7 +74,8 @@ def suffix_of(id_: str) -> str:
     return id_.partition("_")[2]
 
 
+@lru_cache(maxsize=_SIBLINGS_MAX)
 def sibling(prefix: str, id_: str) -> str:
     """The id of that kind that shares the suffix of another, as all of one process do."""
-    # Not by `suffix_of`: there are twenty for each process.
+    # The three of a process are asked for again and again: twenty times.
     return f"{prefix}_{id_.partition('_')[2]}"

@@ -70,6 +70,7 @@ class Run:
         "_ahead_us",
         "_alarm",
         "_comes_back",
+        "_definition",
         "_leaving",
         "_means",
         "_moved",
@@ -84,6 +85,8 @@ class Run:
         self.epoch: Final = epoch
         self._means = means
         self._state = state
+        # None: this release does not know it.
+        self._definition = means.definitions.get(state.definition_key)
         self._alarm = Alarm(means.clock)
         # The history may have moved on: look before the next decision.
         self._moved = False
@@ -224,7 +227,7 @@ class Run:
             What is to be done now. A process that was given back is at rest, as far as this goes.
         """
         means = self._means
-        definition = means.definitions.get(self._state.definition_key)
+        definition = self._definition
         happened = () if outcome is None else (outcome,)
         ahead = advance(definition, self._state, self._now_us(), happened=happened)
         events, state = ahead.events, ahead.state
@@ -296,7 +299,8 @@ class Run:
 
     async def _attempt(self, call: Call, watch: Watch) -> AttemptEnded:
         """Makes a call whose attempt is in the log."""
-        means, state = self._means, self._state
+        means, state, definition = self._means, self._state, self._definition
+        assert definition is not None, "a call is one of a definition"
         action = state.action(call.action)
         assert action is not None, "intent before effect"
         assert action.in_flight, "intent before effect"
@@ -317,7 +321,7 @@ class Run:
             call,
             reply,
             undo=action.undo,
-            retries=means.definitions[state.definition_key].policy.retries(undo=action.undo),
+            retries=definition.policy.retries(undo=action.undo),
             fraction=means.random,
             time_us=self._now_us(),
         )
@@ -325,5 +329,6 @@ class Run:
     def _now_us(self) -> int:
         """The time of this process: never before its history, and as fast as everybody's."""
         clock_us = self._means.clock.now_us()
-        self._ahead_us = max(self._ahead_us, self._state.update_time_us - clock_us)
+        ahead_us = self._state.update_time_us - clock_us
+        self._ahead_us = max(self._ahead_us, ahead_us)
         return clock_us + self._ahead_us

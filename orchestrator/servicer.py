@@ -7,7 +7,7 @@ RPC: a caller that leaves stops nothing. This module must never decide what a pr
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, Final, TypeAlias, assert_never, cast
+from typing import Any, Final, TypeAlias, assert_never
 
 import grpc
 from structlog.contextvars import bind_contextvars
@@ -357,7 +357,7 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
 
 def _answer_at(context: Context) -> float | None:
     """When to answer at the latest, in the loop's time: a little before the caller's deadline."""
-    remaining = cast("float | None", context.time_remaining())
+    remaining: float | None = context.time_remaining()
     if remaining is None:
         return None
     margin = min(max(MARGIN_SHARE * remaining, MARGIN_SECONDS_MIN), MARGIN_SECONDS_MAX)

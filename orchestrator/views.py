@@ -6,7 +6,7 @@ anything, nor touch the log.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, assert_never, cast
+from typing import Any, Final, assert_never
 
 from chassis.timestamps import set_time, to_timestamp
 from oms.orchestrator.v1 import order_process_pb2 as pb
@@ -74,7 +74,7 @@ def set_process(message: pb.OrderProcess, row: ProcessRow, state: SagaState) -> 
     message.payment_id = payment_id_of(row.process_id)
     message.delivery_id = delivery_id_of(row.process_id)
     # What the order costs: as the order service added it up, or until then as it was placed.
-    created = cast("Mapping[str, Any]", state.results.get("create_order") or state.input)
+    created: Any = state.results.get("create_order") or state.input
     message.total.currency_code = created["total"]["currency_code"]
     message.total.minor_units = created["total"]["minor_units"]
     set_time(message.create_time, state.create_time_us)

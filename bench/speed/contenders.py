@@ -60,7 +60,8 @@ CONTENDERS: Final[Mapping[str, Contender]] = MappingProxyType(
                 program=Program.OURS,
                 store=Store.POSTGRES,
                 replicas=2,
-                loads=(64,),
+                # As much as one has, between them, and as much for each.
+                loads=(64, 128),
             ),
             Contender(
                 name=DBOS_SQLITE, program=Program.DBOS, store=Store.SQLITE, loads=(1, 32, 64)

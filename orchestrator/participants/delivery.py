@@ -5,7 +5,7 @@ was asked for. This module must never decide what follows.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from grpc import aio
 
@@ -53,11 +53,12 @@ class DeliveryParticipant:
 
 
 def _create_request(call: ActionCall) -> delivery_service_pb2.CreateDeliveryRequest:
+    # What a history holds of it is spelt as the message is.
+    address: Any = call.input["delivery_address"]
     return delivery_service_pb2.CreateDeliveryRequest(
         delivery_id=delivery_id_of(call.process_id),
         order_id=order_id_of(call.process_id),
-        # What a history holds of it is spelt as the message is.
-        address=cast("Any", call.input["delivery_address"]),
+        address=address,
     )
 
 

@@ -5,7 +5,7 @@ asked for. This module must never decide what follows.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from grpc import aio
 
@@ -53,7 +53,7 @@ class OrderParticipant:
 
 
 def _create_request(call: ActionCall) -> order_service_pb2.CreateOrderRequest:
-    order = cast("Mapping[str, Any]", call.input)
+    order: Mapping[str, Any] = call.input
     return order_service_pb2.CreateOrderRequest(
         order_id=order_id_of(call.process_id),
         customer_id=order["customer_id"],

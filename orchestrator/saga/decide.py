@@ -155,7 +155,11 @@ def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
         return Complete()
     if begun is not None and begun.status is not ActionStatus.RUNNING:
         return Compensate(failure=_failure_of(begun))
-    not_before_us = max(now_us, _not_before_us(begun))
+    attempts, not_before_us = 0, now_us
+    if begun is not None:
+        attempts = begun.attempts
+        if begun.not_before_us is not None and begun.not_before_us > now_us:
+            not_before_us = begun.not_before_us
     if not_before_us >= state.deadline_us:
         return Compensate(failure=_out_of_time(step, begun))
     if not_before_us > now_us:
@@ -163,7 +167,7 @@ def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
     seconds_left = (state.deadline_us - now_us) / MICROSECONDS_PER_SECOND
     return Call(
         action=step,
-        attempt=_attempts(begun) + 1,
+        attempt=attempts + 1,
         timeout_seconds=min(definition.policy.attempt_timeout_seconds, seconds_left),
     )
 
@@ -172,12 +176,17 @@ def _first_not_done(
     definition: Definition, state: SagaState
 ) -> tuple[str | None, ActionState | None]:
     """The first step that is not done, and how far it is. None: all of them are done."""
-    begun = state.actions
-    for place, step in enumerate(definition.steps):
-        # Steps are begun in their order, so each has the same place among the actions.
-        action = begun[place] if place < len(begun) else None
-        if action is None or action.name != step.name:
-            action = state.action(step.name)
+    steps, begun = definition.steps, state.actions
+    if not begun:
+        return steps[0].name, None
+    last, place = begun[-1], len(begun)
+    if place <= len(steps) and steps[place - 1].name == last.name:
+        # Nearly always: one is begun when those before it are done.
+        if not last.status.done:
+            return last.name, last
+        return (steps[place].name if place < len(steps) else None), None
+    for step in steps:
+        action = state.action(step.name)
         if action is None or not action.status.done:
             return step.name, action
     return None, None

@@ -67,6 +67,10 @@ MOVES: Final[Mapping[tuple[Phase | None, type[Event]], tuple[Phase, ...]]] = Map
     }
 )
 
+_ONLY_MOVES: Final[Mapping[tuple[Phase | None, type[Event]], Phase]] = {
+    move: choices[0] for move, choices in MOVES.items() if len(choices) == 1
+}
+
 
 def replay(events: Iterable[Event], state: SagaState | None = None) -> SagaState:
     """Folds a history, or what follows a state that was folded before.
@@ -87,7 +91,8 @@ def evolve(state: SagaState | None, event: Event) -> SagaState:
     Raises:
         IllegalMove: The event cannot follow.
     """
-    phase = _move(state, event)
+    move = (None if state is None else state.phase, type(event))
+    phase = _ONLY_MOVES.get(move) or _one_of_several(state, event)
     if state is None:
         assert isinstance(event, Started), "MOVES lets a history begin with nothing else"
         return SagaState(
@@ -100,7 +105,8 @@ def evolve(state: SagaState | None, event: Event) -> SagaState:
             update_time_us=event.time_us,
         )
     # Whoever asks from outside may have a clock that is behind; the history's time never goes back.
-    time_us = max(state.update_time_us, event.time_us)
+    time_us = event.time_us
+    time_us = max(time_us, state.update_time_us)
     match event:
         # What happens to every process, again and again. It leaves the phase as it is.
         case AttemptEnded():
@@ -170,13 +176,12 @@ def _change(state: SagaState, event: _Rarer) -> _Change:
     return change
 
 
-def _move(state: SagaState | None, event: Event) -> Phase:
+def _one_of_several(state: SagaState | None, event: Event) -> Phase:
+    """The phase that follows, where it is not the only one that may."""
     before = None if state is None else state.phase
     choices = MOVES.get((before, type(event)))
     if choices is None:
         raise IllegalMove(f"{type(event).__name__} cannot happen in {before}")
-    if len(choices) == 1:
-        return choices[0]
     assert state is not None, "a history begins in one way"
     assert state.parking is not None, "only what is parked has a choice: it goes back"
     assert state.parking.phase in choices, "it was parked from a phase that it can go back to"
@@ -185,7 +190,7 @@ def _move(state: SagaState | None, event: Event) -> Phase:
 
 def _attempt_began(state: SagaState, event: AttemptBegan) -> _Actions:
     before = state.action(event.action)
-    if event.attempt != (before.attempts if before else 0) + 1:
+    if event.attempt != (1 if before is None else before.attempts + 1):
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not the next")
     if before is None:
         began = ActionState(

@@ -126,7 +126,7 @@ def twice(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PLANTED: Mapping[str, tuple[Any, str, Any]] = {
-    "to fold a delivered history": (evolving, "_move", twice(evolving._move)),
+    "to fold a delivered history": (evolving, "_with", twice(evolving._with)),
     "to decide its six commits": (advancing, "evolve", twice(evolve)),
     "to encode its events": (codec, "_began", codec._began.__wrapped__),
     "to encode and decode them": (codec, "_event_of", twice(codec._event_of)),
