@@ -386,5 +386,8 @@ def _unavailable() -> faults.Unavailable:
 def _short(error: BaseException) -> str:
     """An error for the log: bounded, and without the values that were being written."""
     cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    if isinstance(cause, UnicodeError):
+        # It says all of the text that could not be encoded.
+        return type(cause).__name__
     said = primary_message(cause) if cause is not None else ""
     return (f"{type(cause).__name__}: {said}" if said else repr(cause))[:500]

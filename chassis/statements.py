@@ -190,12 +190,26 @@ def driver_errors(
         raise raised from error
 
 
-@contextlib.contextmanager
-def _cursor(connection: sa.Connection, text: str) -> Iterator[DBAPICursor]:
-    """A cursor of the driver, whose exceptions become SQLAlchemy's."""
-    cursor = connection.connection.cursor()
-    try:
-        with driver_errors(connection, text, cursor):
-            yield cursor
-    finally:
-        cursor.close()
+class _cursor:  # noqa: N801 - a context manager, named as it is used
+    """A cursor of the driver, whose exceptions become SQLAlchemy's.
+
+    A class: made by contextlib, of generators, two of them cost as much as a row.
+    """
+
+    __slots__ = ("_connection", "_cursor", "_text")
+
+    def __init__(self, connection: sa.Connection, text: str) -> None:
+        self._connection = connection
+        self._text = text
+
+    def __enter__(self) -> DBAPICursor:
+        self._cursor: DBAPICursor = self._connection.connection.cursor()
+        return self._cursor
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        try:
+            if error is not None:
+                with driver_errors(self._connection, self._text, self._cursor):
+                    raise error
+        finally:
+            self._cursor.close()

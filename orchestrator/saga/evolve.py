@@ -222,25 +222,9 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Ended:
     before = state.action(event.action)
     if before is None or not before.in_flight or before.attempts != event.attempt:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not under way")
-    outcome = OUTCOMES[event.code]
-    # What may be under way is not settled by what another attempt is told. What was refused is, by
-    # a participant that looks again; but not at the door, where nobody looks.
-    in_doubt = (
-        before.in_doubt
-        or outcome is Outcome.UNKNOWN
-        or (outcome is Outcome.BARRED and event.attempt > 1)
-    )
-    match sequel_of(event.code, undo=before.undo):
-        case Sequel.GO_ON:
-            status = ActionStatus.SUCCEEDED
-        case Sequel.TRY_AGAIN:
-            status = ActionStatus.RUNNING
-        case Sequel.TURN_BACK:
-            status = ActionStatus.UNKNOWN if in_doubt else ActionStatus.REJECTED
-        case Sequel.PARK:
-            status = ActionStatus.REJECTED
-        case sequel:
-            assert_never(sequel)
+    status, in_doubt = ActionStatus.SUCCEEDED, before.in_doubt
+    if event.code is not Code.OK:
+        status, in_doubt = _not_ok(before, event)
     ended = replace(
         before,
         status=status,
@@ -256,6 +240,30 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Ended:
     if event.result is None:
         return actions, state.results
     return actions, {**state.results, event.action: event.result}
+
+
+def _not_ok(before: ActionState, event: AttemptEnded) -> tuple[ActionStatus, bool]:
+    """What becomes of an action whose attempt did not succeed, and whether that is in doubt."""
+    outcome = OUTCOMES[event.code]
+    # What may be under way is not settled by what another attempt is told. What was refused is, by
+    # a participant that looks again; but not at the door, where nobody looks.
+    in_doubt = (
+        before.in_doubt
+        or outcome is Outcome.UNKNOWN
+        or (outcome is Outcome.BARRED and event.attempt > 1)
+    )
+    match sequel_of(event.code, undo=before.undo):
+        case Sequel.GO_ON:
+            raise AssertionError("only what is OK goes on")
+        case Sequel.TRY_AGAIN:
+            status = ActionStatus.RUNNING
+        case Sequel.TURN_BACK:
+            status = ActionStatus.UNKNOWN if in_doubt else ActionStatus.REJECTED
+        case Sequel.PARK:
+            status = ActionStatus.REJECTED
+        case sequel:
+            assert_never(sequel)
+    return status, in_doubt
 
 
 def _cancel_requested(state: SagaState, event: CancelRequested) -> _Change:

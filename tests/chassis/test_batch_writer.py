@@ -112,6 +112,17 @@ def test_a_poisoned_command_fails_alone(writing: Writing, bad: str) -> None:
     assert {"a", "c"} == set(stored(writing.engine))
 
 
+def test_a_text_that_cannot_be_encoded_is_not_in_the_log(
+    writing: Writing, logged: list[EventDict]
+) -> None:
+    def apply(_connection: sa.Connection, texts: Sequence[str]) -> list[str | Exception]:
+        "".join([*texts, "\ud800"]).encode()
+        raise AssertionError("it cannot be encoded")
+
+    assert [faults.Defect, faults.Defect] == shown(writing(apply).write(["a secret", "b"]))
+    assert [] == [it for it in logged if "secret" in str(it.get("error"))]
+
+
 def test_what_a_defect_said_is_logged_and_reaches_no_caller(
     writing: Writing, logged: list[EventDict]
 ) -> None:
