@@ -26,7 +26,7 @@ _LOW_MASK: Final = (1 << _LOW_BITS) - 1
 _VERSION: Final = 0x7 << 76
 _VARIANT: Final = 0b10 << 62
 
-# As many as those have that run at the same time, and are asked for again and again.
+# Of those that run at the same time: the three of a process are asked for again and again.
 _SIBLINGS_MAX: Final = 8_192
 
 
@@ -77,5 +77,4 @@ def suffix_of(id_: str) -> str:
 @lru_cache(maxsize=_SIBLINGS_MAX)
 def sibling(prefix: str, id_: str) -> str:
     """The id of that kind that shares the suffix of another, as all of one process do."""
-    # The three of a process are asked for again and again: twenty times.
     return f"{prefix}_{id_.partition('_')[2]}"

@@ -329,6 +329,5 @@ class Run:
     def _now_us(self) -> int:
         """The time of this process: never before its history, and as fast as everybody's."""
         clock_us = self._means.clock.now_us()
-        ahead_us = self._state.update_time_us - clock_us
-        self._ahead_us = max(self._ahead_us, ahead_us)
+        self._ahead_us = max(self._ahead_us, self._state.update_time_us - clock_us)
         return clock_us + self._ahead_us

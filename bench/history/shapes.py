@@ -138,15 +138,18 @@ def _shape(name: str, given: Sequence[Event]) -> Shape:
 
 
 def _texts(events: Sequence[Event]) -> Iterator[Text]:
-    """As a run appends them: what an attempt came to along with what follows from that."""
-    follows = 0
-    while follows < len(events):
-        appended = events[follows : follows + 2]
-        if not goes_well(appended):
-            appended = appended[:1]
-        for _, sequence, kind, offset_us, body in rows_of("", appended, follows=follows):
+    for part in appended(events):
+        for _, sequence, kind, offset_us, body in rows_of("", events[part], follows=part.start):
             yield Text(sequence=sequence, kind=kind, offset_us=offset_us, body=body)
-        follows += len(appended)
+
+
+def appended(events: Sequence[Event]) -> Iterator[slice]:
+    """The parts that are a row each, as a run appends them: of two events, or of one."""
+    begin = 0
+    while begin < len(events):
+        end = begin + (2 if goes_well(events[begin : begin + 2]) else 1)
+        yield slice(begin, end)
+        begin = end
 
 
 def _begin() -> Iterable[Event]:

@@ -133,31 +133,23 @@ def _against_ourselves(slices: Sequence[Slice]) -> Iterator[Line]:
                 against_in_flight=64,
             ),
         )
-    yield Line(
-        what="64 in flight, PostgreSQL: CPU per process of two replicas, against one",
-        unit="x",
-        at_most=1.15,
-        measured=ratio(
-            slices,
-            orchestrator_cpu_ms,
-            contender=OURS_POSTGRES_2,
-            against=OURS_POSTGRES,
-            in_flight=64,
-        ),
-    )
-    yield Line(
-        what="the same with 64 in flight at each of the two",
-        unit="x",
-        at_most=1.15,
-        measured=ratio(
-            slices,
-            orchestrator_cpu_ms,
-            contender=OURS_POSTGRES_2,
-            against=OURS_POSTGRES,
-            in_flight=128,
-            against_in_flight=64,
-        ),
-    )
+    for what, in_flight in (
+        ("64 in flight, PostgreSQL: CPU per process of two replicas, against one", 64),
+        ("the same with 64 in flight at each of the two", 128),
+    ):
+        yield Line(
+            what=what,
+            unit="x",
+            at_most=1.15,
+            measured=ratio(
+                slices,
+                orchestrator_cpu_ms,
+                contender=OURS_POSTGRES_2,
+                against=OURS_POSTGRES,
+                in_flight=in_flight,
+                against_in_flight=64,
+            ),
+        )
 
 
 def _under_stress(results: Results) -> Iterator[Line]:

@@ -43,7 +43,7 @@ def advance(
     events = list(happened)
     for event in happened:
         state = evolve(state, event)
-    time_us = max(state.update_time_us, now_us)
+    time_us = max(now_us, state.update_time_us)
     while True:
         command = decide(definition, state, time_us)
         if isinstance(command, _HALTS):

@@ -155,11 +155,9 @@ def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
         return Complete()
     if begun is not None and begun.status is not ActionStatus.RUNNING:
         return Compensate(failure=_failure_of(begun))
-    attempts, not_before_us = 0, now_us
+    not_before_us = now_us
     if begun is not None:
-        attempts = begun.attempts
-        if begun.not_before_us is not None and begun.not_before_us > now_us:
-            not_before_us = begun.not_before_us
+        not_before_us = max(now_us, _not_before_us(begun))
     if not_before_us >= state.deadline_us:
         return Compensate(failure=_out_of_time(step, begun))
     if not_before_us > now_us:
@@ -167,7 +165,7 @@ def _forward(definition: Definition, state: SagaState, now_us: int) -> Command:
     seconds_left = (state.deadline_us - now_us) / MICROSECONDS_PER_SECOND
     return Call(
         action=step,
-        attempt=attempts + 1,
+        attempt=_attempts(begun) + 1,
         timeout_seconds=min(definition.policy.attempt_timeout_seconds, seconds_left),
     )
 

@@ -92,7 +92,7 @@ def evolve(state: SagaState | None, event: Event) -> SagaState:
         IllegalMove: The event cannot follow.
     """
     move = (None if state is None else state.phase, type(event))
-    phase = _ONLY_MOVES.get(move) or _one_of_several(state, event)
+    phase = _ONLY_MOVES.get(move) or _one_of_several(state, event, MOVES.get(move))
     if state is None:
         assert isinstance(event, Started), "MOVES lets a history begin with nothing else"
         return SagaState(
@@ -105,8 +105,7 @@ def evolve(state: SagaState | None, event: Event) -> SagaState:
             update_time_us=event.time_us,
         )
     # Whoever asks from outside may have a clock that is behind; the history's time never goes back.
-    time_us = event.time_us
-    time_us = max(time_us, state.update_time_us)
+    time_us = max(state.update_time_us, event.time_us)
     match event:
         # What happens to every process, again and again. It leaves the phase as it is.
         case AttemptEnded():
@@ -176,11 +175,12 @@ def _change(state: SagaState, event: _Rarer) -> _Change:
     return change
 
 
-def _one_of_several(state: SagaState | None, event: Event) -> Phase:
+def _one_of_several(
+    state: SagaState | None, event: Event, choices: Sequence[Phase] | None
+) -> Phase:
     """The phase that follows, where it is not the only one that may."""
-    before = None if state is None else state.phase
-    choices = MOVES.get((before, type(event)))
     if choices is None:
+        before = None if state is None else state.phase
         raise IllegalMove(f"{type(event).__name__} cannot happen in {before}")
     assert state is not None, "a history begins in one way"
     assert state.parking is not None, "only what is parked has a choice: it goes back"
@@ -190,7 +190,7 @@ def _one_of_several(state: SagaState | None, event: Event) -> Phase:
 
 def _attempt_began(state: SagaState, event: AttemptBegan) -> _Actions:
     before = state.action(event.action)
-    if event.attempt != (1 if before is None else before.attempts + 1):
+    if event.attempt != (before.attempts if before else 0) + 1:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not the next")
     if before is None:
         began = ActionState(
@@ -222,9 +222,25 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Ended:
     before = state.action(event.action)
     if before is None or not before.in_flight or before.attempts != event.attempt:
         raise IllegalMove(f"attempt {event.attempt} of {event.action} is not under way")
-    status, in_doubt = ActionStatus.SUCCEEDED, before.in_doubt
-    if event.code is not Code.OK:
-        status, in_doubt = _not_ok(before, event)
+    outcome = OUTCOMES[event.code]
+    # What may be under way is not settled by what another attempt is told. What was refused is, by
+    # a participant that looks again; but not at the door, where nobody looks.
+    in_doubt = (
+        before.in_doubt
+        or outcome is Outcome.UNKNOWN
+        or (outcome is Outcome.BARRED and event.attempt > 1)
+    )
+    match sequel_of(event.code, undo=before.undo):
+        case Sequel.GO_ON:
+            status = ActionStatus.SUCCEEDED
+        case Sequel.TRY_AGAIN:
+            status = ActionStatus.RUNNING
+        case Sequel.TURN_BACK:
+            status = ActionStatus.UNKNOWN if in_doubt else ActionStatus.REJECTED
+        case Sequel.PARK:
+            status = ActionStatus.REJECTED
+        case sequel:
+            assert_never(sequel)
     ended = replace(
         before,
         status=status,
@@ -240,30 +256,6 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Ended:
     if event.result is None:
         return actions, state.results
     return actions, {**state.results, event.action: event.result}
-
-
-def _not_ok(before: ActionState, event: AttemptEnded) -> tuple[ActionStatus, bool]:
-    """What becomes of an action whose attempt did not succeed, and whether that is in doubt."""
-    outcome = OUTCOMES[event.code]
-    # What may be under way is not settled by what another attempt is told. What was refused is, by
-    # a participant that looks again; but not at the door, where nobody looks.
-    in_doubt = (
-        before.in_doubt
-        or outcome is Outcome.UNKNOWN
-        or (outcome is Outcome.BARRED and event.attempt > 1)
-    )
-    match sequel_of(event.code, undo=before.undo):
-        case Sequel.GO_ON:
-            raise AssertionError("only what is OK goes on")
-        case Sequel.TRY_AGAIN:
-            status = ActionStatus.RUNNING
-        case Sequel.TURN_BACK:
-            status = ActionStatus.UNKNOWN if in_doubt else ActionStatus.REJECTED
-        case Sequel.PARK:
-            status = ActionStatus.REJECTED
-        case sequel:
-            assert_never(sequel)
-    return status, in_doubt
 
 
 def _cancel_requested(state: SagaState, event: CancelRequested) -> _Change:

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import AttemptBegan, AttemptEnded, Cancelled, Completed, Event
-from orchestrator.saga_log.codec import encode, in_one, stored_process
+from orchestrator.saga_log.codec import Text, encode, in_one, stored_process
 from orchestrator.saga_log.protocol import ProcessRow, StoredProcess
 
 EventRow: TypeAlias = tuple[str, int, str, int, str]
@@ -28,13 +28,13 @@ _FOLLOWS_FROM_SUCCESS: Final = frozenset({AttemptBegan, Completed, Cancelled})
 
 def rows_of(process_id: str, events: Sequence[Event], *, follows: int) -> Sequence[EventRow]:
     """The rows of what is appended at once, after a revision."""
-    rows: list[EventRow] = []
-    for sequence, event in enumerate(events, start=follows + 1):
+    texts: list[Text] = []
+    for event in events:
         kind, body = encode(event)
-        rows.append((process_id, sequence, kind, event.time_us, body))
+        texts.append((kind, event.time_us, body))
     if goes_well(events):
-        return [(process_id, follows + 1, *in_one(rows[0][2:], rows[1][2:]))]
-    return rows
+        texts = [in_one(*texts)]
+    return [(process_id, at, *text) for at, text in enumerate(texts, start=follows + 1)]
 
 
 def goes_well(events: Sequence[Event]) -> bool:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
+from bench.history.shapes import appended
 from orchestrator.saga.evolve import replay
 from orchestrator.saga_log.codec import Text, decode, in_one
-from orchestrator.saga_log.event_rows import EventRow, goes_well
+from orchestrator.saga_log.event_rows import EventRow
 from orchestrator.saga_log.tables import EVENTS, PROCESSES
 from tests.orchestrator.golden.golden import Golden
 
@@ -36,13 +37,7 @@ def store(connection: Connection, golden: Golden, length: int) -> str:
 
 
 def _rows(process_id: str, texts: Sequence[Text]) -> Iterator[EventRow]:
-    """As a run appends them: what an attempt came to along with what follows from that."""
-    follows = 0
-    while follows < len(texts):
-        appended = texts[follows : follows + 2]
-        if goes_well([decode(*it) for it in appended]):
-            yield process_id, follows + 1, *in_one(*appended)
-            follows += 2
-        else:
-            yield process_id, follows + 1, *appended[0]
-            follows += 1
+    """As a run appends them, each text as its release wrote it."""
+    for part in appended([decode(*it) for it in texts]):
+        text, *then = texts[part]
+        yield process_id, part.start + 1, *(in_one(text, *then) if then else text)
