@@ -7,10 +7,11 @@ time and the couriers. A transition that changes nothing returns the very delive
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Protocol
+
+from chassis.record import record, replace
 
 NO_COURIER_AVAILABLE: Final = "NO_COURIER_AVAILABLE"
 
@@ -72,7 +73,7 @@ class Couriers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Address:
     """Where a delivery goes."""
 
@@ -84,7 +85,7 @@ class Address:
     country_code: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Content:
     """What a delivery is for. Two Creates of one id are the same when this is equal."""
 
@@ -92,7 +93,7 @@ class Content:
     address: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Delivery:
     """One delivery. `content` is None for an id that was cancelled before any Create came for it.
 

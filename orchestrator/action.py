@@ -12,11 +12,11 @@ from typing import Final, TypeAlias
 import structlog
 
 from chassis.json_text import Written
+from chassis.record import record
 from orchestrator.saga.code import Code
 from orchestrator.saga.decide import Call
 from orchestrator.saga.events import JSON, AttemptEnded
 from orchestrator.saga.outcome import Sequel, sequel_of
-from orchestrator.saga.record import record
 from orchestrator.saga.retry import RetryPolicy, microseconds
 from orchestrator.saga.text import MESSAGE_LENGTH_MAX, REASON_LENGTH_MAX, bounded
 from orchestrator.saga_log.codec import dumps

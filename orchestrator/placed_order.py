@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from chassis.json_text import quoted
+from chassis.record import record
 from orchestrator.saga.events import JSON
-from orchestrator.saga.record import record
 
 # The canonical JSON is written out: the encoder takes four times as long to sort and nest what is
 # nested in the same way each time.

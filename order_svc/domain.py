@@ -6,10 +6,11 @@ time. A transition that changes nothing returns the very order it was given.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from chassis.record import record, replace
 
 MINOR_UNITS_MAX: Final = 2**63 - 1
 
@@ -69,7 +70,7 @@ class Flaw(StrEnum):
     TOTAL_TOO_LARGE = "TOTAL_TOO_LARGE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Money:
     """An amount, in the currency's minor units (for example cents)."""
 
@@ -77,7 +78,7 @@ class Money:
     minor_units: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Item:
     """One line of an order."""
 
@@ -86,7 +87,7 @@ class Item:
     unit_price: Money
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Address:
     """Where an order goes."""
 
@@ -98,7 +99,7 @@ class Address:
     country_code: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Content:
     """What was ordered. Two Creates of one id are the same when this is equal."""
 
@@ -108,7 +109,7 @@ class Content:
     delivery_address: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Order:
     """One order. `content` is None for an id that was cancelled before any Create came for it."""
 

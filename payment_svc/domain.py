@@ -12,10 +12,11 @@ and the answer. A transition that changes nothing returns the very payment it wa
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
+
+from chassis.record import record, replace
 
 DECLINE_MESSAGE_LENGTH_MAX: Final = 500
 _REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
@@ -88,8 +89,7 @@ class Refusal(StrEnum):
     ID_REUSED = "ID_REUSED"
 
 
-@dataclass(frozen=True, slots=True)
-class Facets:
+class Facets(NamedTuple):
     """The three things that a stage says at once."""
 
     state: State
@@ -168,7 +168,7 @@ MOVES: Final[Mapping[tuple[Stage | None, Event], Stage | Refusal]] = MappingProx
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Money:
     """An amount, in the currency's minor units (for example cents)."""
 
@@ -176,7 +176,7 @@ class Money:
     minor_units: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Content:
     """What a payment is for. Two Creates of one id are the same when this is equal."""
 
@@ -185,12 +185,12 @@ class Content:
     payment_method: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Approved:
     """The gateway did what it was asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Declined:
     """The gateway says no, for good. `reason` is UPPER_SNAKE, `message` a sentence for people."""
 
@@ -198,14 +198,14 @@ class Declined:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Released:
     """The gateway gave back whatever there was; `release` says what that was."""
 
     release: Release
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Unknown:
     """Nobody knows what the gateway did. It is to be asked again at `ask_again_us`."""
 
@@ -215,7 +215,7 @@ class Unknown:
 Answer = Approved | Declined | Released | Unknown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Payment:
     """One payment. `content` is None for an id that was cancelled before any Create came for it.
 

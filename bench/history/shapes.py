@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chassis.record import replace
 from orchestrator.order_process import ORDER_PROCESS
 from orchestrator.placed_order import Address, Item, Money, PlacedOrder
 from orchestrator.saga.code import Code
@@ -24,7 +25,6 @@ from orchestrator.saga.events import (
     Started,
 )
 from orchestrator.saga.evolve import replay
-from orchestrator.saga.record import replace
 from orchestrator.saga.state import Phase
 from orchestrator.saga_log.event_rows import goes_well, rows_of
 

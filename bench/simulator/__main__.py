@@ -19,7 +19,6 @@ from bench.simulator.plan import Plan, Unreadable
 from bench.simulator.quiet import hush
 from bench.simulator.run import Player
 from bench.simulator.simulate import SimulationSettings, simulate, simulate_one
-from bench.simulator.swift import swiftly
 
 ROOT: Final = Path(__file__).parents[2]
 PROGRAM: Final = "python -m bench.simulator"
@@ -31,8 +30,7 @@ def main(argv: Sequence[str]) -> int:
     hush(for_good=True)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        with swiftly():
-            return command(options)
+        return command(options)
     except (Unreadable, NoSuchWorld) as error:
         print(error, file=sys.stderr)
         return 2

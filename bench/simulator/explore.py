@@ -10,7 +10,6 @@ asked to.
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +19,6 @@ from bench.simulator.named import load_world
 from bench.simulator.plan import Plan
 from bench.simulator.quiet import hush
 from bench.simulator.run import Outcome, Player
-from bench.simulator.swift import swiftly
 
 VIOLATIONS_KEPT: Final = 20
 _CHUNK: Final = 4
@@ -219,13 +217,10 @@ class _Worker:
     """What a worker program keeps."""
 
     explorer: Explorer
-    swift: Final = ExitStack()
 
 
 def _begin(settings: Settings) -> None:
     hush(for_good=True)
-    # For good: the program does nothing else.
-    _Worker.swift.enter_context(swiftly())
     _Worker.explorer = Explorer(settings)
 
 

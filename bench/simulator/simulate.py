@@ -28,7 +28,6 @@ from bench.simulator.replay import Replays
 from bench.simulator.run import gather, judge, shape_of
 from bench.simulator.schedule import Drawn
 from bench.simulator.stage import Stage
-from bench.simulator.swift import swiftly
 from bench.simulator.world import World
 
 PATIENCE_SECONDS: Final = 3_600.0
@@ -161,7 +160,7 @@ def _keep(settings: SimulationSettings) -> None:
 
 
 def _work(seed: int) -> Played:
-    with swiftly(), bugs.planted(_Worker.settings.bug):
+    with bugs.planted(_Worker.settings.bug):
         played = simulate_one(_Worker.settings, seed, world=_Worker.world)
     gc.collect()
     return Played(

@@ -7,11 +7,11 @@ time. Must never: go past a call; what it will come to is not known.
 from collections.abc import Sequence
 from typing import Final
 
+from chassis.record import record
 from orchestrator.saga.decide import Call, Rest, Wait, decide
 from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import Event
 from orchestrator.saga.evolve import evolve
-from orchestrator.saga.record import record
 from orchestrator.saga.state import SagaState
 
 _HALTS: Final = (Call, Wait, Rest)

@@ -8,6 +8,7 @@ Must never: do anything.
 
 from typing import Final, TypeAlias, assert_never
 
+from chassis.record import record
 from orchestrator.saga.code import Code
 from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import (
@@ -19,7 +20,6 @@ from orchestrator.saga.events import (
 )
 from orchestrator.saga.evolve import cancel_failure
 from orchestrator.saga.outcome import Sequel, sequel_of
-from orchestrator.saga.record import record
 from orchestrator.saga.retry import MICROSECONDS_PER_SECOND, microseconds
 from orchestrator.saga.state import ActionState, ActionStatus, Failure, Phase, SagaState
 from orchestrator.saga.text import MESSAGE_LENGTH_MAX, bounded

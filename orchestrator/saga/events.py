@@ -10,8 +10,8 @@ Times are microseconds since the Unix epoch, UTC: the time that the decision beh
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from chassis.record import record
 from orchestrator.saga.code import Code
-from orchestrator.saga.record import record
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """What JSON can say; at run time dicts and lists."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, TypeAlias, TypedDict, assert_never
 
+from chassis.record import replace
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import (
     JSON,
@@ -25,7 +26,6 @@ from orchestrator.saga.events import (
     Started,
 )
 from orchestrator.saga.outcome import OUTCOMES, Outcome, Sequel, sequel_of
-from orchestrator.saga.record import replace
 from orchestrator.saga.state import (
     ActionState,
     ActionStatus,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
+from chassis.record import record
 from orchestrator.saga.code import Code
 from orchestrator.saga.events import JSON
-from orchestrator.saga.record import record
 
 
 class Phase(StrEnum):

@@ -15,8 +15,8 @@ offered again word for word it is there once. Must never: know what any saga is 
 
 from typing import Final, Protocol
 
+from chassis.record import record
 from orchestrator.saga.events import Event
-from orchestrator.saga.record import record
 from orchestrator.saga.state import Phase
 
 FIRST_EPOCH: Final = 1

@@ -17,8 +17,8 @@ from sqlalchemy.dialects import postgresql
 
 from chassis.flight import Boarding, Passenger, fly
 from chassis.guarded_update import Along, hits_of
+from chassis.record import record
 from chassis.statements import ROWS, Row, sent_rows, to_json
-from orchestrator.saga.record import record
 from orchestrator.saga_log.protocol import Append
 from orchestrator.saga_log.sql_appends import AppendUpdate
 from orchestrator.saga_log.tables import EVENTS, PROCESSES, RETIRED

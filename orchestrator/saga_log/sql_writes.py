@@ -26,8 +26,8 @@ from sqlalchemy.engine import Dialect
 
 from chassis.group_commit import Missed
 from chassis.guarded_update import ANYWAY, Along
+from chassis.record import record
 from chassis.statements import Insertion, Row
-from orchestrator.saga.record import record
 from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.event_rows import EventRow
 from orchestrator.saga_log.protocol import (

@@ -6,7 +6,7 @@ from dataclasses import field
 
 import pytest
 
-from orchestrator.saga.record import record, replace
+from chassis.record import record, replace
 
 
 @record
