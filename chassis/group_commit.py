@@ -25,7 +25,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, TypeAlias, TypeVar
 
 import sqlalchemy
@@ -270,13 +270,17 @@ class GroupCommit(Generic[Command, Reply]):
         self._open = True
         self._thread.start()
 
-    async def submit(self, command: Command) -> Reply:
-        """Waits until `command` is committed; a caller that leaves does not take it back.
+    def submit(self, command: Command) -> Awaitable[Reply]:
+        """Has `command` written.
+
+        Returns:
+            What is done once it is committed. A caller that leaves does not take it back. It raises
+            faults.Unavailable where the database stayed away and the command may have been
+            applied, or else the command's own failure, as `apply` returned it.
 
         Raises:
             faults.Overloaded: Too many commands are waiting; this one was not taken.
-            faults.Unavailable: The database stayed away; the command may have been applied.
-            Exception: The command's own failure, as `apply` returned it.
+            faults.Unavailable: It is closed; this one was not taken.
         """
         if self._loop is None or not self._open:
             raise _unavailable()
@@ -291,7 +295,7 @@ class GroupCommit(Generic[Command, Reply]):
         self._callers.append(caller)
         if self._in_hand is None and not self._gathering:
             self._begin_gathering(self._loop)
-        return await caller
+        return caller
 
     async def close(self) -> None:
         """Writes everything that was submitted, then ends the writer. May be called again."""

@@ -199,8 +199,8 @@ class Violations:
 def _is_plain(value: str, length_max: int) -> bool:
     """Whether nothing can be wrong with a text or a key. Told quickly, and true of nearly all."""
     # What Python calls printable holds nothing that controls, parts or formats, nor any space but
-    # the one.
-    return 0 < len(value) <= length_max and value.isprintable() and not value.isspace()
+    # the one; and a text that does not begin with that one is not blank.
+    return value[:1] > " " and len(value) <= length_max and value.isprintable()
 
 
 def _is_blank(value: str) -> bool:

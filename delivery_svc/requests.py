@@ -30,9 +30,11 @@ def read_create(request: delivery_service_pb2.CreateDeliveryRequest) -> tuple[st
     violations = Violations()
     delivery_id = violations.identifier("delivery_id", request.delivery_id, required=False)
     order_id = violations.identifier("order_id", request.order_id)
-    check_address(violations, "address", request.HasField("address"), request.address)
+    # Checked is what was read: to ask a message for a field again costs as much as all else.
+    address = _read_address(request.address)
+    check_address(violations, "address", request.HasField("address"), address)
     violations.raise_if_any()
-    return delivery_id, Content(order_id=order_id, address=_read_address(request.address))
+    return delivery_id, Content(order_id=order_id, address=address)
 
 
 def read_delivery_id(delivery_id: str) -> str:
@@ -86,7 +88,7 @@ def read_list(request: delivery_service_pb2.ListDeliveriesRequest) -> Listing:
 def _read_address(sent: address_pb2.Address) -> Address:
     return Address(
         recipient=sent.recipient,
-        lines=tuple(sent.lines),
+        lines=tuple(sent.lines[:]),
         locality=sent.locality,
         region=sent.region,
         postal_code=sent.postal_code,

@@ -45,7 +45,7 @@ def tell(state: SagaState, events: Iterable[Event], *, in_detail: bool) -> None:
         in_detail: Whether to tell of what goes well, too.
     """
     for event in events:
-        if in_detail or not (type(event) in _GO_WELL or _succeeded(event)):
+        if in_detail or not _goes_well(event):
             _tell_event(state, event)
 
 
@@ -83,8 +83,8 @@ def _tell_event(state: SagaState, event: Event) -> None:
             pass
 
 
-def _succeeded(event: Event) -> bool:
-    return isinstance(event, AttemptEnded) and event.code is Code.OK
+def _goes_well(event: Event) -> bool:
+    return type(event) in _GO_WELL or (isinstance(event, AttemptEnded) and event.code is Code.OK)
 
 
 def _tell_settled(say: Callable[..., object], state: SagaState) -> None:

@@ -125,20 +125,17 @@ class Run:
         Whatever goes wrong with it is nothing to anybody else: it is set aside for a while.
         """
         self._comes_back = call is None
-        try:
-            await self._drive(call)
-        except Fenced:
-            _log.info("process_fenced", epoch=self.epoch)
-        except Exception:  # noqa: BLE001 - whatever it is, it ends here
-            _log.exception("process_failed")
-            await self.give_back(for_seconds=SET_ASIDE_SECONDS)
-
-    async def _drive(self, call: Call | None) -> None:
         watch = Watch()
         try:
             outcome = None if call is None else await self._attempt(call, watch)
             while (call := await self._next(outcome)) is not None:
                 outcome = await self._attempt(call, watch)
+        except Fenced:
+            _log.info("process_fenced", epoch=self.epoch)
+        except Exception:  # noqa: BLE001 - whatever it is, it ends here
+            _log.exception("process_failed")
+            self._end_turn()
+            await self.give_back(for_seconds=SET_ASIDE_SECONDS)
         finally:
             watch.close()
             self._end_turn()
@@ -328,6 +325,9 @@ class Run:
 
     def _now_us(self) -> int:
         """The time of this process: never before its history, and as fast as everybody's."""
-        clock_us = self._means.clock.now_us()
-        self._ahead_us = max(self._ahead_us, self._state.update_time_us - clock_us)
-        return clock_us + self._ahead_us
+        now_us = self._means.clock.now_us() + self._ahead_us
+        lag_us = self._state.update_time_us - now_us
+        if lag_us <= 0:
+            return now_us
+        self._ahead_us += lag_us
+        return now_us + lag_us

@@ -43,19 +43,15 @@ def read_create(request: order_service_pb2.CreateOrderRequest) -> tuple[str, Con
         violations.add("items", f"must have 1 to {ITEMS_MAX} entries")
     else:
         items, total = _read_items(violations, request)
-    check_address(
-        violations,
-        "delivery_address",
-        request.HasField("delivery_address"),
-        request.delivery_address,
-    )
+    address = _read_address(request.delivery_address)
+    check_address(violations, "delivery_address", request.HasField("delivery_address"), address)
     violations.raise_if_any()
     assert total is not None, "where there is no total there is a violation"
     return order_id, Content(
         customer_id=customer_id,
         items=tuple(items),
         total=total,
-        delivery_address=_read_address(request.delivery_address),
+        delivery_address=address,
     )
 
 
@@ -117,14 +113,15 @@ def _read_items(
     places: list[int] = []
     for index, sent in enumerate(request.items):
         before = len(violations)
+        # Checked is what was read: to ask a message for a field again costs as much as all else.
+        item = _read_item(sent)
         field = f"items[{index}]"
-        price = sent.unit_price
-        violations.key(f"{field}.sku", sent.sku, length_max=SKU_LENGTH_MAX)
-        violations.number(f"{field}.quantity", sent.quantity, low=1, high=QUANTITY_MAX)
-        check_money(violations, f"{field}.unit_price", sent.HasField("unit_price"), price)
+        violations.key(f"{field}.sku", item.sku, length_max=SKU_LENGTH_MAX)
+        violations.number(f"{field}.quantity", item.quantity, low=1, high=QUANTITY_MAX)
+        has_price = sent.HasField("unit_price")
+        check_money(violations, f"{field}.unit_price", has_price, item.unit_price)
         if len(violations) == before:
-            unit_price = Money(currency_code=price.currency_code, minor_units=price.minor_units)
-            items.append(Item(sku=sent.sku, quantity=sent.quantity, unit_price=unit_price))
+            items.append(item)
             places.append(index)
     if not items:
         return items, None
@@ -147,10 +144,19 @@ def _add_flaw(violations: Violations, field: str, flaw: Flaw, first_price: Money
             violations.add(field, "takes the total beyond int64; order less at a time")
 
 
+def _read_item(sent: order_pb2.OrderItem) -> Item:
+    price = sent.unit_price
+    return Item(
+        sku=sent.sku,
+        quantity=sent.quantity,
+        unit_price=Money(currency_code=price.currency_code, minor_units=price.minor_units),
+    )
+
+
 def _read_address(sent: address_pb2.Address) -> Address:
     return Address(
         recipient=sent.recipient,
-        lines=tuple(sent.lines),
+        lines=tuple(sent.lines[:]),
         locality=sent.locality,
         region=sent.region,
         postal_code=sent.postal_code,

@@ -62,23 +62,24 @@ class Undecodable(Exception):  # noqa: N818 - it is a property of what was read
     """This release cannot read what is stored: it is damaged, or a newer release wrote it."""
 
 
-def encode(event: Event) -> tuple[str, str]:
-    """The kind and the body of an event."""
+def encode(event: Event) -> Text:
+    """What is kept of an event."""
     match event:
         case AttemptBegan():
-            return "attempt_began", _began(event.action, event.attempt)
+            return "attempt_began", event.time_us, _began(event.action, event.attempt)
         case AttemptEnded(reason="", message="", not_before_us=None):
             body = _ended(event.action, event.attempt, event.code)
             if event.result is not None:
                 body = f'{body[:-1]},"result":{dumps(event.result)}}}'
-            return "attempt_ended", body
+            return "attempt_ended", event.time_us, body
         case Started(input=Written(text=text)):
-            return "started", (
+            body = (
                 f'{{"definition":{dumps(event.definition)},"version":{event.version},'
                 f'"input":{text},"deadline_us":{event.deadline_us}}}'
             )
+            return "started", event.time_us, body
         case _:
-            return KINDS[type(event)], _dumped(event)
+            return KINDS[type(event)], event.time_us, _dumped(event)
 
 
 def in_one(first: Text, second: Text) -> Text:

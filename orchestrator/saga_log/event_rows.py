@@ -28,10 +28,7 @@ _FOLLOWS_FROM_SUCCESS: Final = frozenset({AttemptBegan, Completed, Cancelled})
 
 def rows_of(process_id: str, events: Sequence[Event], *, follows: int) -> Sequence[EventRow]:
     """The rows of what is appended at once, after a revision."""
-    texts: list[Text] = []
-    for event in events:
-        kind, body = encode(event)
-        texts.append((kind, event.time_us, body))
+    texts: list[Text] = [encode(event) for event in events]
     if goes_well(events):
         texts = [in_one(*texts)]
     return [(process_id, at, *text) for at, text in enumerate(texts, start=follows + 1)]

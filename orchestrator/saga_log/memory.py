@@ -12,7 +12,6 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
-    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -21,7 +20,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from orchestrator.saga.events import Event
 from orchestrator.saga_log.codec import encode, stored_process
 from orchestrator.saga_log.protocol import (
     FIRST_EPOCH,
@@ -192,7 +190,7 @@ class MemorySagaLog:
             update_time_us=new.create_time_us,
             end_time_us=None,
         )
-        self._records[process_id] = _Record(row=row, texts=_texts(new.events))
+        self._records[process_id] = _Record(row=row, texts=list(map(encode, new.events)))
         return row
 
     def _append(self, append: Append) -> int:
@@ -203,7 +201,7 @@ class MemorySagaLog:
         row = record.row
         if not self._proves_epoch(append, row):
             raise Fenced(append.process_id)
-        texts = _texts(append.events)
+        texts = list(map(encode, append.events))
         revision = append.follows + len(texts)
         if row.revision != append.follows:
             if texts and record.texts[append.follows : revision] == texts:
@@ -355,11 +353,3 @@ def _lets_through(query: ListQuery, row: ProcessRow) -> bool:
         and (since is None or row.create_time_us >= since)
         and (until is None or row.create_time_us < until)
     )
-
-
-def _texts(events: Iterable[Event]) -> list[tuple[str, int, str]]:
-    texts = []
-    for event in events:
-        kind, body = encode(event)
-        texts.append((kind, event.time_us, body))
-    return texts

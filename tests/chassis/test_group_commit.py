@@ -74,9 +74,9 @@ Commit = GroupCommit[str, str]
 
 async def held(commits: Commit, gate: Gate, texts: Sequence[str]) -> list[asyncio.Task[str]]:
     """The first of `texts` is with the writer, which is held; the others wait."""
-    first = asyncio.create_task(commits.submit(texts[0]))
+    first = asyncio.ensure_future(commits.submit(texts[0]))
     await gate.entered.wait()
-    tasks = [first, *(asyncio.create_task(commits.submit(text)) for text in texts[1:])]
+    tasks = [first, *(asyncio.ensure_future(commits.submit(text)) for text in texts[1:])]
     await asyncio.sleep(0)  # each has submitted
     return tasks
 

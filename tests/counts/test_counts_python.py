@@ -89,8 +89,8 @@ class Delivered:
             encode(event)
 
     def decode(self) -> None:
-        for kind, body in map(encode, self.events):
-            decode(kind, T0, body)
+        for text in map(encode, self.events):
+            decode(*text)
 
     def show(self) -> None:
         views.process_message(ROW, self.state)

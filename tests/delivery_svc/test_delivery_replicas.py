@@ -230,7 +230,7 @@ async def test_a_book_that_is_edited_meanwhile_is_read_again(
 
         writer = store.open_writer(database.engine, store.table(), Overtaken())
         await writer.start()
-        creating = asyncio.create_task(writer.submit(creation("dlv_1", "US")))
+        creating = asyncio.ensure_future(writer.submit(creation("dlv_1", "US")))
         await read.wait()
         with database.engine.begin() as connection:
             # Not the first one: who takes a turn holds that.

@@ -149,7 +149,7 @@ async def test_what_is_written_while_the_server_is_away_is_written_when_it_is_ba
         commits: Commits = GroupCommit(database.engine, insert, name="word")
         await commits.start()
         server.stop()
-        submitted = asyncio.create_task(commits.submit("a"))
+        submitted = asyncio.ensure_future(commits.submit("a"))
         assert await asyncio.to_thread(in_trouble.wait, TIMEOUT_SECONDS)
         assert Kind.UNREACHABLE is database.health.troubles[Side.WRITING].kind
         server.start()
@@ -303,7 +303,7 @@ async def test_a_server_that_only_reads_is_trouble(database: Database, commits: 
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
     sa.event.listen(database.engine, "begin", begin)
-    submitted = asyncio.create_task(commits.submit("a"))
+    submitted = asyncio.ensure_future(commits.submit("a"))
     assert await asyncio.to_thread(in_trouble.wait, TIMEOUT_SECONDS)
     assert Kind.READ_ONLY is database.health.troubles[Side.WRITING].kind
     only_reads = False

@@ -68,7 +68,7 @@ async def test_what_a_server_says_of_itself_is_trouble_and_the_write_is_made_whe
     in_trouble = trouble_of(database)
     commits: Commits = GroupCommit(database.engine, insert, name="word")
     await commits.start()
-    submitted = asyncio.create_task(commits.submit("a"))
+    submitted = asyncio.ensure_future(commits.submit("a"))
     assert await asyncio.to_thread(in_trouble.wait, TIMEOUT_SECONDS)
     assert kind is database.health.troubles[Side.WRITING].kind
     with database.engine.begin() as connection:
@@ -101,7 +101,7 @@ async def test_a_server_that_was_made_a_reader_is_trouble_until_it_writes_again(
     await commits.start()
     assert "A" == await commits.submit("a")
     only_reads(True)
-    submitted = asyncio.create_task(commits.submit("b"))
+    submitted = asyncio.ensure_future(commits.submit("b"))
     assert await asyncio.to_thread(in_trouble.wait, TIMEOUT_SECONDS)
     only_reads(False)
     assert "B" == await submitted
@@ -130,7 +130,7 @@ async def test_a_commit_waits_for_its_standby_longer_than_any_statement_may_take
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 for number in itertools.count():
-                    submitted = asyncio.create_task(commits.submit(f"w{number}"))
+                    submitted = asyncio.ensure_future(commits.submit(f"w{number}"))
                     while not submitted.done() and not watcher.execute(WAITS).fetchone():  # noqa: ASYNC110 - asking is the only way
                         await asyncio.sleep(0.02)
                     # The server takes its time to be set up so: what came before did not wait.
