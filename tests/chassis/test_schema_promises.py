@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from chassis.database import Database, DatabaseNewer
 
@@ -65,6 +66,20 @@ async def test_a_release_runs_on_after_the_next_one_has_expanded_the_schema(
     put(again, "c")
     for database in (newer, again):
         await database.close()
+
+
+async def test_an_upgrade_of_what_is_stored_says_so_before_it_begins(release: Release) -> None:
+    # It may take long, and whoever waits for the start sees why.
+    with structlog.testing.capture_logs() as first:
+        await release("older_d", FIRST).close()
+    assert ["schema_migrated"] == [it["event"] for it in first]
+    with structlog.testing.capture_logs() as upgrade:
+        await release("newer_d", FIRST, SECOND.format(promise="")).close()
+    assert ["schema_migrating", "schema_migrated"] == [it["event"] for it in upgrade]
+    assert ("0001", "0002") == (upgrade[0]["before"], upgrade[0]["to"])
+    with structlog.testing.capture_logs() as again:
+        await release("newer_d", FIRST, SECOND.format(promise="")).close()
+    assert [] == again
 
 
 async def test_a_release_does_not_start_on_a_schema_that_promises_it_nothing(
