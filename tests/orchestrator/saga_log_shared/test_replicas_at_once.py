@@ -2,17 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from chassis.storage_trouble import is_contended
 from orchestrator.saga.events import CancelRequested
-from orchestrator.saga_log import sql_reads
-from orchestrator.saga_log.protocol import Fenced, ProcessRow, Stale
+from orchestrator.saga_log.protocol import Fenced, Stale
 from orchestrator.saga_log.sql_appends import APPEND_GUARDS
+from orchestrator.saga_log.sql_flight import Flown, LogFlight
 from orchestrator.saga_log.tables import PROCESSES
+from tests.chassis.locks import until_one_waits
 from tests.orchestrator.saga_log.conformance.processes import (
     BEGAN_NEXT,
     ENDED,
@@ -43,27 +44,29 @@ async def test_one_business_key_that_is_sent_to_both_is_one_process(
         assert [False, True] == sorted([first, second])
 
 
-async def test_a_create_that_meets_another_ones_in_the_midst_of_it_answers_with_that_one(
+async def test_a_create_that_meets_another_one_in_the_midst_of_it_answers_with_that_one(
     one: TroubledLog, other: TroubledLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both looked, and neither was there yet: made certain."""
-    looked = threading.Barrier(2)
-    real, waits = sql_reads.rows_by_key, 2
+    """The row of the one is there and not committed when the other adds its own: made certain."""
+    added, met = threading.Event(), threading.Event()
+    real = LogFlight.run
 
-    def look(connection: sa.Connection, keys: Sequence[str]) -> dict[str, ProcessRow]:
-        nonlocal waits
-        found = real(connection, keys)
-        if waits > 0:
-            waits -= 1
-            looked.wait(TIMEOUT_SECONDS)
-        return found
+    def run(flight: LogFlight, *batch: Any) -> Flown:
+        flown = real(flight, *batch)
+        if not added.is_set():
+            added.set()
+            assert met.wait(TIMEOUT_SECONDS), "nobody came"
+        return flown
 
-    monkeypatch.setattr(sql_reads, "rows_by_key", look)
-    answers = await asyncio.gather(
-        one.create(new("prc_m", key="k")), other.create(new("prc_t", key="k", owner=OTHER))
-    )
-    assert 1 == len({row.process_id for row, _ in answers})
-    assert [False, True] == sorted(created for _, created in answers)
+    monkeypatch.setattr(LogFlight, "run", run)
+    mine = asyncio.create_task(one.create(new("prc_m", key="k")))
+    assert await asyncio.to_thread(added.wait, TIMEOUT_SECONDS)
+    theirs = asyncio.create_task(other.create(new("prc_t", key="k", owner=OTHER)))
+    await until_one_waits(one.database.engine)
+    met.set()
+    (row, is_new), (again, is_new_again) = await mine, await theirs
+    assert ("prc_m", "prc_m") == (row.process_id, again.process_id)
+    assert (True, False) == (is_new, is_new_again)
     assert 1 == len(await claimed(one, owner="survivor"))
 
 
