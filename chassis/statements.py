@@ -55,11 +55,14 @@ class Statement:
         )
         self._positional = compiled.positional
         self._as_given = self._positional and self._names == tuple(places)
+        # In C, where the values are only put in another order.
+        self._bind = self._pick if self._positional and not self._constants else self._bound
 
     def bind(self, values: Row) -> Any:  # noqa: ANN401 - a tuple or a dict, as the driver likes
         """The parameters for one run, as the driver takes them."""
-        if self._as_given:
-            return values
+        return values if self._as_given else self._bind(values)
+
+    def _bound(self, values: Row) -> Any:  # noqa: ANN401 - as above
         picked = self._pick((*values, *self._constants) if self._constants else values)
         return picked if self._positional else dict(zip(self._names, picked, strict=True))
 
@@ -76,7 +79,7 @@ class Statement:
         begin(connection)
         with _cursor(connection, self.text) as cursor:
             # Bound one by one as the driver asks for them.
-            bound: Any = rows if self._as_given else map(self.bind, rows)
+            bound: Any = rows if self._as_given else map(self._bind, rows)
             cursor.executemany(self.text, bound)
             return int(cursor.rowcount)
 

@@ -266,7 +266,8 @@ def _in_order(
     commands: Mapping[int, AppendCommand],
 ) -> tuple[Sequence[tuple[int, AppendCommand]], Along]:
     """By id, everywhere: so replicas never wait in a circle. And the events, with their places."""
-    in_order = sorted(commands.items(), key=lambda it: it[1].append.process_id)
+    ids = sorted([(it.append.process_id, index) for index, it in commands.items()])
+    in_order = [(index, commands[index]) for _, index in ids]
     return in_order, [(at, command.event_rows) for at, (_, command) in enumerate(in_order)]
 
 
@@ -318,7 +319,7 @@ def _process_values(command: CreateCommand) -> Row:
         new.subject,
         command.definition,
         command.definition_version,
-        new.phase.value,
+        str(new.phase),
         len(new.events),
         FIRST_EPOCH,
         new.owner,
