@@ -105,16 +105,19 @@ def is_identifier(value: str) -> bool:
 class Violations:
     """Collects what is wrong with one request. Checks return what they got, right or wrong."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_count", "_found")
 
     def __init__(self) -> None:
+        self._count = 0
         self._found: list[Violation] = []
 
     def __len__(self) -> int:
-        return len(self._found)
+        """How many there are, those that are not told included."""
+        return self._count
 
     def add(self, field: str, description: str) -> None:
         """Says that `field` is wrong. `description` goes on from it: "must be …"."""
+        self._count += 1
         if len(self._found) < _VIOLATIONS_MAX:
             self._found.append(Violation(field=field, description=description))
 
@@ -158,9 +161,9 @@ class Violations:
         """
         if _is_plain(value, length_max):
             return value
-        found_before = len(self._found)
+        found_before = self._count
         self.text(field, value, length_max=length_max)
-        if len(self._found) == found_before and any(map(_formats, value)):
+        if self._count == found_before and any(map(_formats, value)):
             self.add(field, "must not hold invisible characters, such as a zero width space")
         return value
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from chassis.database import Database
 from chassis.statuses import read_error
+from oms.order.v1 import order_pb2, order_service_pb2_grpc
 from oms.order.v1 import order_service_pb2 as pb
-from oms.order.v1 import order_service_pb2_grpc
 from tests.chassis.malformed import messages, with_nul
 from tests.chassis.refusal import fields, refusal
 from tests.order_svc.harness.orders import create_request, new_id
@@ -48,6 +48,19 @@ async def check(database: Database, call: Any, request: Message) -> None:
             assert error.violations
             assert all(it.field and it.description for it in error.violations)
         assert before == await database.read(everything)
+
+
+async def test_more_mistakes_than_are_told_are_mistakes_all_the_same(grpc_stub: Stub) -> None:
+    # Each has three; of a thousand items that are wrong none is taken for one that is right.
+    request = pb.CreateOrderRequest(customer_id="c", items=[order_pb2.OrderItem()] * 400)
+    error = await refusal(grpc_stub.CreateOrder(request))
+    assert (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST") == (error.code, error.reason)
+
+
+async def test_of_very_many_lines_of_an_address_no_more_is_said_than_that(grpc_stub: Stub) -> None:
+    request = create_request()
+    request.delivery_address.lines.extend([""] * 100_000)
+    assert ["delivery_address.lines"] == fields(await refusal(grpc_stub.CreateOrder(request)))
 
 
 @ANY
