@@ -135,7 +135,7 @@ setup-bench: $(BENCH_VENV)/.locked ## build .venv-bench: DBOS to compare with, m
 
 # SECTIONS: compare participants log many overload outage. CONTENDERS and LOADS: some of them, with commas.
 bench: ROUNDS = 5
-bench: $(READY) ## how fast, beside others: ROUNDS=5 CONTENDERS=... QUICK=1
+bench: $(READY) ## how fast, beside others: ROUNDS=5 SECTIONS=... CONTENDERS=... LOADS=... QUICK=1
 	@$(BIN)/python -m bench.speed $(SECTIONS) --rounds $(ROUNDS) $(if $(CONTENDERS),--contenders $(CONTENDERS)) \
 		$(if $(LOADS),--loads $(LOADS)) $(if $(QUICK),--quick)
 

@@ -52,6 +52,7 @@ COMPARE, PARTICIPANTS, LOG, MANY, OVERLOAD, OUTAGE = SECTIONS = (
 SHARED: Final = frozenset({COMPARE, PARTICIPANTS, LOG})
 """These stand on one stage; the others each have their own, which they damage."""
 RESULTS: Final = ROOT / "bench" / "results"
+ROUNDS_MIN: Final = 5
 QUICK: Final = Pace(rounds=1, warm_up_seconds=0.3, measured_seconds=1.0, loads=(1, 32, 64))
 QUICK_MANY: Final = 200
 QUICK_AWAY_SECONDS: Final = 3.0
@@ -70,6 +71,10 @@ class Options:
     away_seconds: float
     stands_still: bool
     out: Path
+    name: str
+    """Of the files in it."""
+    doubts: tuple[str, ...]
+    """Why the figures are not to be relied on."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,11 +84,12 @@ def main(arguments: Sequence[str]) -> int:
     except NoSuchContender as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    for it in (*options.left_out, *([busy()] if busy() else [])):
+    doubts = (*options.left_out, *options.doubts, *([busy()] if busy() else []))
+    for it in doubts:
         _say(it)
     try:
         # Not uvloop: it forks, and gRPC's threads would be in its way; asyncio uses vfork.
-        results = asyncio.run(_run(options))
+        results = asyncio.run(_run(options, doubts))
     except WillNotRun as trouble:
         print(trouble, file=sys.stderr)
         return EXIT_FAILED
@@ -93,11 +99,11 @@ def main(arguments: Sequence[str]) -> int:
     results = dataclasses.replace(results, checklist=tuple(it.kept() for it in lines))
     text = "\n".join((*results.text(), "", *checklist_table(lines), ""))
     print(text)
-    _keep(results, text, options.out)
+    _keep(results, text, options.out, options.name)
     return EXIT_FAILED if results.failures else 0
 
 
-async def _run(options: Options) -> Results:
+async def _run(options: Options, doubts: tuple[str, ...]) -> Results:
     """The run, which SIGTERM and SIGHUP end as Ctrl-C does: nothing is left behind."""
     this = asyncio.current_task()
     assert this is not None
@@ -108,7 +114,7 @@ async def _run(options: Options) -> Results:
     results = Results(
         machine=machine,
         options={"sections": options.sections, **dataclasses.asdict(options.pace)},
-        notes=(*options.left_out, *([busy()] if busy() else [])),
+        notes=doubts,
     )
     async with Stage.built(stores if SHARED & set(options.sections) else ()) as stage:
         if COMPARE in options.sections:
@@ -137,26 +143,29 @@ async def _run(options: Options) -> Results:
     return results
 
 
-def _keep(results: Results, text: str, out: Path) -> None:
+def _keep(results: Results, text: str, out: Path, name: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / "latest.json").write_text(results.json())
-    (out / "latest.txt").write_text(text + "\n")
-    _say(f"kept in {out}: latest.json, latest.txt")
+    (out / f"{name}.json").write_text(results.json())
+    (out / f"{name}.txt").write_text(text + "\n")
+    _say(f"kept in {out}: {name}.json, {name}.txt")
+    picture, photo = out / f"{name}.svg", out / f"{name}.png"
+    for of_before in (picture, photo):
+        of_before.unlink(missing_ok=True)
     if not results.slices:
         return
     drawn = plot.panels(results.slices)
-    (out / "latest.svg").write_text(plot.svg(drawn))
+    picture.write_text(plot.svg(drawn))
     if not BENCH_PYTHON.exists():
-        _say(f"latest.svg; no latest.png: matplotlib is {_NOT_INSTALLED}")
+        _say(f"{picture.name}; no {photo.name}: matplotlib is {_NOT_INSTALLED}")
         return
     subprocess.run(  # noqa: S603 - our own module in an environment of ours
-        [BENCH_PYTHON, "-m", "bench.speed.plot", out / "latest.png"],
+        [BENCH_PYTHON, "-m", "bench.speed.plot", photo],
         input=plot.written(drawn),
         text=True,
         check=True,
         cwd=ROOT,
     )
-    _say("latest.svg, latest.png")
+    _say(f"{picture.name}, {photo.name}")
 
 
 def _options(arguments: Sequence[str]) -> Options:
@@ -164,7 +173,9 @@ def _options(arguments: Sequence[str]) -> Options:
     parser.add_argument("sections", nargs="*", help=f"some of {', '.join(SECTIONS)} (all)")
     parser.add_argument("--rounds", type=_count, default=5, help="how often all is measured (5)")
     parser.add_argument("--contenders", default="", help="their names, with commas (all)")
-    parser.add_argument("--loads", default="", help="in flight, with commas (each contender's)")
+    parser.add_argument(
+        "--loads", type=_counts, default=(), help="in flight, with commas (each contender's)"
+    )
     parser.add_argument("--warm-up-seconds", type=float, default=2.0, help="of each slice (2)")
     parser.add_argument("--measured-seconds", type=float, default=5.0, help="of each slice (5)")
     parser.add_argument("--quick", action="store_true", help="one short round: only does it run?")
@@ -188,10 +199,23 @@ def _options(arguments: Sequence[str]) -> Options:
         rounds=given.rounds,
         warm_up_seconds=given.warm_up_seconds,
         measured_seconds=given.measured_seconds,
-        loads=tuple(_count(it) for it in given.loads.split(",") if it),
+        loads=given.loads,
     )
+    theirs = sorted({load for it in contenders for load in it.loads})
+    if strange := [f"{it:,}" for it in pace.loads if it not in theirs]:
+        parser.error(
+            f"none of these contenders is measured with {', '.join(strange)} in flight; "
+            f"there are {' '.join(map(str, theirs))}"
+        )
+    doubts: list[str] = []
+    if given.quick:
+        doubts.append("one short round shows that it runs, and nothing of how fast it is")
+    elif pace.rounds < ROUNDS_MIN:
+        doubts.append(f"of fewer than {ROUNDS_MIN} rounds a median is worth little")
     return Options(
         sections=tuple(given.sections) or SECTIONS,
+        name="quick" if given.quick else "latest",
+        doubts=tuple(doubts),
         contenders=contenders,
         left_out=tuple(left_out),
         pace=dataclasses.replace(QUICK, loads=pace.loads or QUICK.loads) if given.quick else pace,
@@ -207,10 +231,13 @@ def _is_dbos(it: Contender) -> bool:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_count(it) for it in text.split(",") if it)
 
 
 def _say(line: str) -> None:

@@ -1,7 +1,8 @@
 """What must be seen, held against what was measured.
 
-Invariant: every line says its target, its aim, what was measured and which of the three it is:
-pass, miss, or not measured. Must never: pass on what was not measured.
+Invariant: every line says its target, its aim, what was measured and which of these it is: pass,
+miss, not measured, or, where there is an aim alone, shown. Must never: pass on what was not
+measured.
 """
 
 import math
@@ -48,11 +49,16 @@ class Line:
         if self.measured is None:
             return "not measured"
         value = self.measured.median
+        if self.at_most is None and self.at_least is None:
+            return "shown"
         if self.at_most is not None:
-            return "pass" if value <= self.at_most else "miss"
-        if self.at_least is not None:
-            return "pass" if value >= self.at_least else "miss"
-        return "shown"
+            good, aimed = value <= self.at_most, self.aim is None or value <= self.aim
+        else:
+            assert self.at_least is not None, "there is a target"
+            good, aimed = value >= self.at_least, self.aim is None or value >= self.aim
+        if not good:
+            return "miss"
+        return "pass" if aimed else "pass, short of its aim"
 
     def target(self) -> str:
         """The target as text."""

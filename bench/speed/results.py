@@ -92,7 +92,11 @@ def contenders_table(slices: Sequence[Slice]) -> Iterator[str]:
     """A line for each contender under each load."""
     yield (
         "order processes: five calls each to the same three participants on SQLite "
-        "(medians of the rounds; CPU in ms for each process)"
+        "(medians of the rounds)"
+    )
+    yield (
+        "  orch., partic., datab.: ms of CPU for each process, of the orchestrators, the "
+        "participants and PostgreSQL; MiB: the orchestrators' peak"
     )
     yield (
         f"  {'in flight':>9}  {'contender':<17}{'proc./s':>8}{'orch.':>8}{'partic.':>8}"
@@ -121,7 +125,7 @@ def contenders_table(slices: Sequence[Slice]) -> Iterator[str]:
         )
         yield (
             f"  {load:>9,}  {contender:<17}{rate:>8.0f}{orchestrator:>8.2f}{participants:>8.2f}"
-            f"{database:>8.2f}{p50:>9.1f}{p99:>9.1f}{mib:>7.0f}"
+            f"{f'{database:.2f}' if database else '-':>8}{p50:>9.1f}{p99:>9.1f}{mib:>7.0f}"
             + "".join(
                 f"{shown(ratio(slices, of, contender=contender, against=BARE, in_flight=load)):>23}"
                 for of in (orchestrator_cpu_ms, per_second, p50_ms)
