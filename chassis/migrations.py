@@ -83,13 +83,14 @@ def migrate(connection: sqlalchemy.Connection, *, name: str, package: str) -> No
                 _check_promise(connection, promises, name, revision, known)
                 _log.info("schema_is_newer", database=name, revision=revision)
                 return
-        if before and set(script.get_heads()) != set(before):
+        heads = script.get_heads()
+        if before and set(heads) != set(before):
             # What is stored already may have to be copied, and nothing is served meanwhile.
             _log.info(
                 "schema_migrating",
                 database=name,
                 before=", ".join(before),
-                to=", ".join(script.get_heads()),
+                to=", ".join(heads),
             )
         with Operations.context(context):
             context.run_migrations()

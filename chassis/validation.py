@@ -215,6 +215,11 @@ def _formats(character: str) -> bool:
     return unicodedata.category(character) == _FORMATTING
 
 
+def lines_of(address: AddressLike) -> tuple[str, ...]:
+    """The lines of an address; of too many, as many as tell that they are."""
+    return tuple(address.lines[: ADDRESS_LINES_MAX + 1])
+
+
 def check_address(violations: Violations, field: str, has: bool, address: AddressLike) -> None:
     """Checks a postal address; `has` is whether the message is there at all."""
     if not has:

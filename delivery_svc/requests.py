@@ -9,7 +9,7 @@ from typing import Final
 
 from chassis.listings import Listing, read_listing
 from chassis.purging import read_ids
-from chassis.validation import ADDRESS_LINES_MAX, Violations, check_address
+from chassis.validation import Violations, check_address, lines_of
 from delivery_svc.domain import Address, Content, State
 from oms.common.v1 import address_pb2
 from oms.delivery.v1 import delivery_pb2, delivery_service_pb2
@@ -88,8 +88,7 @@ def read_list(request: delivery_service_pb2.ListDeliveriesRequest) -> Listing:
 def _read_address(sent: address_pb2.Address) -> Address:
     return Address(
         recipient=sent.recipient,
-        # One more than there may be tells that there are too many.
-        lines=tuple(sent.lines[: ADDRESS_LINES_MAX + 1]),
+        lines=lines_of(sent),
         locality=sent.locality,
         region=sent.region,
         postal_code=sent.postal_code,

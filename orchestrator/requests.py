@@ -12,11 +12,11 @@ from typing import Final
 from chassis.listings import Listing, read_listing
 from chassis.timestamps import boundary_us
 from chassis.validation import (
-    ADDRESS_LINES_MAX,
     INT64_MAX,
     Violations,
     check_address,
     check_money,
+    lines_of,
 )
 from oms.orchestrator.v1 import order_process_admin_service_pb2 as admin_pb
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
@@ -258,8 +258,7 @@ def _address(violations: Violations, request: service_pb.StartOrderProcessReques
     address = request.delivery_address
     read = Address(
         recipient=address.recipient,
-        # One more than there may be tells that there are too many.
-        lines=tuple(address.lines[: ADDRESS_LINES_MAX + 1]),
+        lines=lines_of(address),
         locality=address.locality,
         region=address.region,
         postal_code=address.postal_code,

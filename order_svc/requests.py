@@ -9,7 +9,7 @@ from typing import Final
 
 from chassis.listings import Listing, read_listing
 from chassis.purging import read_ids
-from chassis.validation import ADDRESS_LINES_MAX, Violations, check_address, check_money
+from chassis.validation import Violations, check_address, check_money, lines_of
 from oms.common.v1 import address_pb2
 from oms.order.v1 import order_pb2, order_service_pb2
 from order_svc.domain import Address, Content, DoesNotAddUp, Flaw, Item, Money, State, add_up
@@ -156,8 +156,7 @@ def _read_item(sent: order_pb2.OrderItem) -> Item:
 def _read_address(sent: address_pb2.Address) -> Address:
     return Address(
         recipient=sent.recipient,
-        # One more than there may be tells that there are too many.
-        lines=tuple(sent.lines[: ADDRESS_LINES_MAX + 1]),
+        lines=lines_of(sent),
         locality=sent.locality,
         region=sent.region,
         postal_code=sent.postal_code,

@@ -49,16 +49,16 @@ class Line:
         if self.measured is None:
             return "not measured"
         value = self.measured.median
-        if self.at_most is None and self.at_least is None:
+        target = self.at_least if self.at_most is None else self.at_most
+        if target is None:
             return "shown"
-        if self.at_most is not None:
-            good, aimed = value <= self.at_most, self.aim is None or value <= self.aim
-        else:
-            assert self.at_least is not None, "there is a target"
-            good, aimed = value >= self.at_least, self.aim is None or value >= self.aim
-        if not good:
+        if not self._reaches(value, target):
             return "miss"
-        return "pass" if aimed else "pass, short of its aim"
+        short = self.aim is not None and not self._reaches(value, self.aim)
+        return "pass, short of its aim" if short else "pass"
+
+    def _reaches(self, value: float, goal: float) -> bool:
+        return value >= goal if self.at_most is None else value <= goal
 
     def target(self) -> str:
         """The target as text."""
