@@ -13,7 +13,7 @@ import structlog
 
 from chassis.json_text import Written
 from chassis.record import record
-from orchestrator.saga.code import Code
+from orchestrator.saga.code import OK, Code
 from orchestrator.saga.decide import Call
 from orchestrator.saga.events import JSON, AttemptEnded
 from orchestrator.saga.outcome import Sequel, sequel_of
@@ -173,7 +173,7 @@ def ended(
     """
     reply = _keepable(reply)
     not_before_us = None
-    if reply.code is not Code.OK and sequel_of(reply.code, undo=undo) is Sequel.TRY_AGAIN:
+    if reply.code is not OK and sequel_of(reply.code, undo=undo) is Sequel.TRY_AGAIN:
         pause_seconds = retries.pause_seconds(
             attempt=call.attempt,
             fraction=fraction(),
@@ -196,7 +196,7 @@ def _keepable(reply: ActionReply) -> ActionReply:
     """The reply with its result exactly as the log will give it back, after a crash too."""
     if reply.result is None:
         return reply
-    if reply.code is not Code.OK:
+    if reply.code is not OK:
         return ActionReply(
             code=reply.code,
             reason=reply.reason,
@@ -211,7 +211,7 @@ def _keepable(reply: ActionReply) -> ActionReply:
         return ActionReply(code=Code.INTERNAL, reason="RESULT_TOO_LONG")
     # Nearly always it is just what would be read from that text.
     is_so = type(reply.result) is Written or _is_plain(reply.result)
-    return ActionReply(code=Code.OK, result=reply.result if is_so else json.loads(text))
+    return ActionReply(code=OK, result=reply.result if is_so else json.loads(text))
 
 
 def _is_plain(value: object) -> bool:

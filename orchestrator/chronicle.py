@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from orchestrator.saga.code import Code
+from orchestrator.saga.code import OK, Code
 from orchestrator.saga.events import (
     AttemptBegan,
     AttemptEnded,
@@ -84,7 +84,7 @@ def _tell_event(state: SagaState, event: Event) -> None:
 
 
 def _goes_well(event: Event) -> bool:
-    return type(event) in _GO_WELL or (isinstance(event, AttemptEnded) and event.code is Code.OK)
+    return type(event) in _GO_WELL or (type(event) is AttemptEnded and event.code is OK)
 
 
 def _tell_settled(say: Callable[..., object], state: SagaState) -> None:

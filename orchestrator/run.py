@@ -18,7 +18,7 @@ import structlog
 from chassis import faults
 from chassis.clock import Clock
 from orchestrator import chronicle
-from orchestrator.action import Action, ActionCall, Watch, attempt, ended
+from orchestrator.action import Action, ActionCall, ActionReply, Watch, attempt, ended
 from orchestrator.alarm import Alarm
 from orchestrator.feed import Feed
 from orchestrator.gate import Gate, Turn
@@ -127,9 +127,15 @@ class Run:
         self._comes_back = call is None
         watch = Watch()
         try:
-            outcome = None if call is None else await self._attempt(call, watch)
-            while (call := await self._next(outcome)) is not None:
-                outcome = await self._attempt(call, watch)
+            outcome: AttemptEnded | None = None
+            while True:
+                if call is not None:
+                    action = self._means.actions[call.action]
+                    reply = await attempt(action, self._told(call), watch)
+                    outcome = self._ended(call, reply)
+                call = await self._next(outcome)
+                if call is None:
+                    return
         except Fenced:
             _log.info("process_fenced", epoch=self.epoch)
         except Exception:  # noqa: BLE001 - whatever it is, it ends here
@@ -168,7 +174,11 @@ class Run:
             try:
                 if self._moved:
                     outcome = await self._reload(outcome)
-                command = await self._commit(outcome)
+                command, append, state = self._decide(outcome)
+                if append is not None:
+                    revision = await self._means.log.append(append)
+                    assert revision == state.revision, "the log counts as the fold does"
+                    self._committed(state, append)
             except Stale:
                 self._moved = True
                 continue
@@ -217,11 +227,14 @@ class Run:
         lacking = action is not None and action.in_flight and action.attempts == outcome.attempt
         return outcome if lacking else None
 
-    async def _commit(self, outcome: AttemptEnded | None) -> Call | Wait | Rest:
-        """Decides, and has the log say so.
+    def _decide(
+        self, outcome: AttemptEnded | None
+    ) -> tuple[Call | Wait | Rest, Append | None, SagaState]:
+        """What to do next, and what the log has to say before.
 
         Returns:
-            What is to be done now. A process that was given back is at rest, as far as this goes.
+            What is to be done: a process that is given back is at rest, as far as this goes. What
+            is to be appended first, if anything is. What the process is then.
         """
         means = self._means
         definition = self._definition
@@ -247,26 +260,28 @@ class Run:
                 due_time_us, release = None, False
             case _:
                 assert_never(command)
-        if events or release:
-            revision = await means.log.append(
-                Append(
-                    process_id=self.process_id,
-                    follows=self._state.revision,
-                    events=events,
-                    epoch=self.epoch,
-                    phase=state.phase,
-                    due_time_us=due_time_us,
-                    release=release,
-                    time_us=state.update_time_us,
-                )
-            )
-            assert revision == state.revision, "the log counts as the fold does"
-            self._state = state
-            means.feed.notify(self.process_id)
-            if state.phase.at_rest:
-                means.rests.notify(self.process_id)
-            chronicle.tell(state, events, in_detail=means.in_detail)
-        return Rest() if release else command
+        if not events and not release:
+            return command, None, state
+        append = Append(
+            process_id=self.process_id,
+            follows=self._state.revision,
+            events=events,
+            epoch=self.epoch,
+            phase=state.phase,
+            due_time_us=due_time_us,
+            release=release,
+            time_us=state.update_time_us,
+        )
+        return Rest() if release else command, append, state
+
+    def _committed(self, state: SagaState, append: Append) -> None:
+        """The log says it."""
+        self._state = state
+        means = self._means
+        means.feed.notify(self.process_id)
+        if state.phase.at_rest:
+            means.rests.notify(self.process_id)
+        chronicle.tell(state, append.events, in_detail=means.in_detail)
 
     def _held_until_us(
         self, call: Call, definition: Definition | None, ahead: Advance
@@ -294,32 +309,33 @@ class Run:
             self._turn.give_back()
             self._turn = None
 
-    async def _attempt(self, call: Call, watch: Watch) -> AttemptEnded:
-        """Makes a call whose attempt is in the log."""
-        means, state, definition = self._means, self._state, self._definition
-        assert definition is not None, "a call is one of a definition"
+    def _told(self, call: Call) -> ActionCall:
+        """What the action is told of a call whose attempt is in the log."""
+        state = self._state
         action = state.action(call.action)
         assert action is not None, "intent before effect"
         assert action.in_flight, "intent before effect"
-        reply = await attempt(
-            means.actions[call.action],
-            ActionCall(
-                process_id=self.process_id,
-                action=call.action,
-                attempt=call.attempt,
-                timeout_seconds=call.timeout_seconds,
-                input=state.input,
-                results=state.results,
-            ),
-            watch,
+        return ActionCall(
+            process_id=self.process_id,
+            action=call.action,
+            attempt=call.attempt,
+            timeout_seconds=call.timeout_seconds,
+            input=state.input,
+            results=state.results,
         )
+
+    def _ended(self, call: Call, reply: ActionReply) -> AttemptEnded:
+        """What the log is to say of how it ended."""
+        definition, action = self._definition, self._state.action(call.action)
+        assert definition is not None, "a call is one of a definition"
+        assert action is not None, "intent before effect"
         self._end_turn()
         return ended(
             call,
             reply,
             undo=action.undo,
             retries=definition.policy.retries(undo=action.undo),
-            fraction=means.random,
+            fraction=self._means.random,
             time_us=self._now_us(),
         )
 

@@ -234,7 +234,10 @@ class Runner:
                 # Cut off: it may be there or not.
                 created.set_exception(_unavailable())
         if run is not None:
-            await self._live(run, call)
+            try:
+                await run.go(call)
+            finally:
+                self._let_go(run)
 
     def _resident(self, process_id: str, epoch: int, state: SagaState) -> Run | None:
         """A run that is to be begun. None: the process is run already, at that epoch or later."""
@@ -251,15 +254,15 @@ class Runner:
 
     async def _go_on(self, run: Run) -> None:
         structlog.contextvars.bind_contextvars(process_id=run.process_id)
-        await self._live(run, None)
-
-    async def _live(self, run: Run, call: Call | None) -> None:
         try:
-            await run.go(call)
+            await run.go(None)
         finally:
-            if self._runs.get(run.process_id) is run:
-                del self._runs[run.process_id]
-            self._means.feed.notify(run.process_id)
+            self._let_go(run)
+
+    def _let_go(self, run: Run) -> None:
+        if self._runs.get(run.process_id) is run:
+            del self._runs[run.process_id]
+        self._means.feed.notify(run.process_id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Begins a task that outlives whoever asked for it, and takes nothing of his along."""

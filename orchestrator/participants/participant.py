@@ -27,7 +27,7 @@ from chassis.statuses import read_error
 from orchestrator.action import Action, ActionCall, ActionReply
 from orchestrator.breaker import Breaker
 from orchestrator.participants.room import Room
-from orchestrator.saga.code import Code
+from orchestrator.saga.code import OK, Code
 from orchestrator.saga.events import JSON
 
 OUTSTANDING_MAX: Final = 1_000
@@ -97,7 +97,7 @@ class Participant:
                     timeout=call.timeout_seconds,
                     metadata=OnePair(PROCESS_ID_METADATA, call.process_id),
                 )
-                reply = ActionReply(code=Code.OK, result=read(call, told))
+                reply = ActionReply(code=OK, result=read(call, told))
             except grpc.aio.AioRpcError as error:
                 reply = _refusal(error, call)
             except asyncio.CancelledError:

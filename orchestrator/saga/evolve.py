@@ -67,6 +67,20 @@ MOVES: Final[Mapping[tuple[Phase | None, type[Event]], tuple[Phase, ...]]] = Map
     }
 )
 
+# Asked of their classes each costs as much as a call, and they are asked for with every event.
+_COMPENSATING: Final = Phase.COMPENSATING
+_RUNNING: Final = ActionStatus.RUNNING
+_UNKNOWN: Final = Outcome.UNKNOWN
+_BARRED: Final = Outcome.BARRED
+_TURN_BACK: Final = Sequel.TURN_BACK
+
+_STATUSES: Final[Mapping[Sequel, ActionStatus]] = {
+    Sequel.GO_ON: ActionStatus.SUCCEEDED,
+    Sequel.TRY_AGAIN: ActionStatus.RUNNING,
+    Sequel.PARK: ActionStatus.REJECTED,
+}
+"""How an action stands, by what follows. Where a step turns back it is UNKNOWN, if in doubt."""
+
 _ONLY_MOVES: Final[Mapping[tuple[Phase | None, type[Event]], Phase]] = {
     move: choices[0] for move, choices in MOVES.items() if len(choices) == 1
 }
@@ -196,15 +210,15 @@ def _attempt_began(state: SagaState, event: AttemptBegan) -> _Actions:
         began = ActionState(
             name=event.action,
             # Once compensation has begun nothing goes forward: what begins then is an undo.
-            undo=state.phase is Phase.COMPENSATING,
-            status=ActionStatus.RUNNING,
+            undo=state.phase is _COMPENSATING,
+            status=_RUNNING,
             attempts=1,
             start_us=event.time_us,
             since_us=event.time_us,
             in_flight=True,
         )
         return (*state.actions, began)
-    if before.status is not ActionStatus.RUNNING:
+    if before.status is not _RUNNING:
         raise IllegalMove(f"{event.action} is {before.status}: it is not tried again")
     again = replace(
         before,
@@ -225,26 +239,16 @@ def _attempt_ended(state: SagaState, event: AttemptEnded) -> _Ended:
     outcome = OUTCOMES[event.code]
     # What may be under way is not settled by what another attempt is told. What was refused is, by
     # a participant that looks again; but not at the door, where nobody looks.
-    in_doubt = (
-        before.in_doubt
-        or outcome is Outcome.UNKNOWN
-        or (outcome is Outcome.BARRED and event.attempt > 1)
-    )
-    match sequel_of(event.code, undo=before.undo):
-        case Sequel.GO_ON:
-            status = ActionStatus.SUCCEEDED
-        case Sequel.TRY_AGAIN:
-            status = ActionStatus.RUNNING
-        case Sequel.TURN_BACK:
-            status = ActionStatus.UNKNOWN if in_doubt else ActionStatus.REJECTED
-        case Sequel.PARK:
-            status = ActionStatus.REJECTED
-        case sequel:
-            assert_never(sequel)
+    in_doubt = before.in_doubt or outcome is _UNKNOWN or (outcome is _BARRED and event.attempt > 1)
+    sequel = sequel_of(event.code, undo=before.undo)
+    if sequel is _TURN_BACK:
+        status = ActionStatus.UNKNOWN if in_doubt else ActionStatus.REJECTED
+    else:
+        status = _STATUSES[sequel]
     ended = replace(
         before,
         status=status,
-        end_us=None if status is ActionStatus.RUNNING else event.time_us,
+        end_us=None if status is _RUNNING else event.time_us,
         code=event.code,
         reason=event.reason,
         message=event.message,

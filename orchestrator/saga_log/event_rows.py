@@ -12,9 +12,9 @@ each event, where a person finds it by its kind.
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from orchestrator.saga.code import Code
+from orchestrator.saga.code import OK
 from orchestrator.saga.events import AttemptBegan, AttemptEnded, Cancelled, Completed, Event
-from orchestrator.saga_log.codec import Text, encode, in_one, stored_process
+from orchestrator.saga_log.codec import encode, in_one, stored_process
 from orchestrator.saga_log.protocol import ProcessRow, StoredProcess
 
 EventRow: TypeAlias = tuple[str, int, str, int, str]
@@ -28,19 +28,18 @@ _FOLLOWS_FROM_SUCCESS: Final = frozenset({AttemptBegan, Completed, Cancelled})
 
 def rows_of(process_id: str, events: Sequence[Event], *, follows: int) -> Sequence[EventRow]:
     """The rows of what is appended at once, after a revision."""
-    texts: list[Text] = [encode(event) for event in events]
     if goes_well(events):
-        texts = [in_one(*texts)]
-    return [(process_id, at, *text) for at, text in enumerate(texts, start=follows + 1)]
+        ended, then = events
+        return [(process_id, follows + 1, *in_one(encode(ended), encode(then)))]
+    return [(process_id, at, *encode(it)) for at, it in enumerate(events, start=follows + 1)]
 
 
 def goes_well(events: Sequence[Event]) -> bool:
     """Whether these are a step that went well and what follows from that."""
-    match events:
-        case [AttemptEnded(code=Code.OK), second]:
-            return type(second) in _FOLLOWS_FROM_SUCCESS
-        case _:
-            return False
+    if len(events) != 2:
+        return False
+    ended, then = events
+    return type(then) in _FOLLOWS_FROM_SUCCESS and type(ended) is AttemptEnded and ended.code is OK
 
 
 def stored(row: ProcessRow, texts: Sequence[EventText], *, after: int = 0) -> StoredProcess:
