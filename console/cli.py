@@ -68,7 +68,8 @@ Orders, driven through the order, payment and delivery services by sagas.
 To begin: `oms demo` shows everything in a few seconds; `oms up` runs the
 services and says what to try.
 
-Every command explains itself with --help, and speaks JSON with --json.
+Every command explains itself with --help; those that ask or show something
+speak JSON with --json.
 """
 
 

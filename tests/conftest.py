@@ -8,6 +8,7 @@ test module, its handlers wrapped as those of every server are. A test module gi
 """
 
 import itertools
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,12 @@ GRACE_SECONDS = 5.0
 # shared, so how long an example takes says nothing.
 hypothesis.settings.register_profile("oms", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("oms")
+
+
+def pytest_configure() -> None:
+    # A shell has its background jobs ignore Ctrl-C, and every program that is begun here would too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Files that take long come first: so two workers end at about the same time.

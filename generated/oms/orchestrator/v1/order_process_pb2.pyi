@@ -186,7 +186,9 @@ class OrderProcess(_message.Message):
     state: Global___OrderProcessState.ValueType
     """Where the process is."""
     order_id: _builtins.str
-    """The order of this process, at OrderService."""
+    """The order of this process, at OrderService. Like the next two it is known from the beginning:
+    whether there is such an order, or was, the steps say.
+    """
     payment_id: _builtins.str
     """The payment of this process, at PaymentService."""
     delivery_id: _builtins.str
