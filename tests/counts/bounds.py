@@ -70,7 +70,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "function calls: to encode its events": about(35),
         "function calls: to encode and decode them": about(370),
         "function calls: to show it": about(36),
-        "function calls: a process in the loop's thread": about(814),
+        "function calls: a process in the loop's thread": about(798),
         "function calls: a process in the writer's thread, sqlite": about(66),
         "function calls: a process in the writer's thread, postgresql": about(71),
         "function calls: an order that is turned away, in the loop's thread": about(73),
