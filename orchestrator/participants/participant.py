@@ -34,6 +34,8 @@ OUTSTANDING_MAX: Final = 1_000
 
 # Made by the library where nobody answers, and by servers that cannot do their work.
 _NOBODY: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
+# Made where the call is: it says that it was cut off on this side.
+_CUT_OFF: Final = Code.CANCELLED
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -109,8 +111,7 @@ class Participant:
             if breaker is not None:
                 if reply.code in _NOBODY:
                     await self._tell(breaker, call, reply, lives)
-                elif reply.code is not Code.CANCELLED:
-                    # That one says that the call was cut off on this side.
+                elif reply.code is not _CUT_OFF:
                     breaker.answered()
             return reply
 
