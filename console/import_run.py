@@ -50,6 +50,12 @@ _BARRED: Final = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
+_REUSED: Final = "REQUEST_ID_REUSED"
+# For somebody who has a file with keys, and never saw a request id.
+_KEY_REUSED: Final = (
+    "an order with other content was sent under this key before, and stays as it was sent; "
+    "give this one another key, or import the file under another --name"
+)
 _ENDINGS: Final = {
     pb.ORDER_PROCESS_STATE_COMPLETED: "completed",
     pb.ORDER_PROCESS_STATE_CANCELLED: "cancelled",
@@ -235,10 +241,9 @@ class Run:
 
 def _rejection(order: Order, failed: CallFailed) -> Rejection:
     violations = "; ".join(f"{it.field}: {it.description}" for it in failed.violations)
+    told = _KEY_REUSED if failed.reason == _REUSED else failed.message
     return Rejection(
-        rows=order.rows,
-        reason=failed.reason or failed.code.name,
-        details=violations or failed.message,
+        rows=order.rows, reason=failed.reason or failed.code.name, details=violations or told
     )
 
 

@@ -142,6 +142,7 @@ def test_other_content_under_a_key_that_was_sent_is_rejected(tmp_path: Path) -> 
     assert Exit.BAD_INPUT is ran.exit
     (row,) = rejected(tmp_path, "left.csv")
     assert ("2", "REQUEST_ID_REUSED") == (row["key"], row["rejected_reason"])
+    assert "give this one another key" in row["rejected_details"]
 
 
 @pytest.mark.usefixtures("orchestrator")
