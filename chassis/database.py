@@ -112,6 +112,8 @@ class Database:
                 _migrate(engine, parsed, name=name, package=migrations)
             except sqlalchemy.exc.DBAPIError as error:
                 raise _cannot_start(f"{name} database {_shown(parsed)}", error) from error
+            if files is not None:
+                sqlite_engine.take_back_in_memory(engine)
             undo.pop_all()
         return cls(name=name, engine=engine, read_engine=read_engine, lock=lock, files=files)
 

@@ -80,6 +80,26 @@ def open_engines(url: URL) -> tuple[sqlalchemy.Engine, sqlalchemy.Engine]:
     return writing, reading
 
 
+def take_back_in_memory(engine: sqlalchemy.Engine) -> None:
+    """From now on keeps in memory what a statement of many rows may have to take back.
+
+    It is a copy of each page that it writes to. From the sixteenth on they would go into a file
+    that is made and unlinked for that statement, which takes longer than writing them. Not for
+    migrations: what is sorted for a new index would be kept in memory as well, all of it.
+    """
+
+    def prepare(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        try:
+            cursor.execute("PRAGMA temp_store=MEMORY")
+        finally:
+            cursor.close()
+
+    # The pragma is a connection's: those that there are do without it.
+    engine.dispose()
+    event.listen(engine, "connect", prepare)
+
+
 def _engine(url: URL, *, begin: str, more_pragmas: tuple[str, ...] = ()) -> sqlalchemy.Engine:
     engine = sqlalchemy.create_engine(
         url,

@@ -1,18 +1,21 @@
 """A database is opened as it has to be, or refused with a sentence that says why."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from chassis import faults
+from chassis import database as database_module
+from chassis import faults, migrations
 from chassis.database import Database, DatabaseNewer
 from chassis.migrations import version_table
 from chassis.server import CannotStart
@@ -61,6 +64,54 @@ async def test_a_commit_is_on_the_disk_and_readers_go_on_beside_it(database: Dat
     assert ["wal", 2, 1] == await database.read(told)
     with database.engine.begin() as connection:
         assert ["wal", 2, 1] == told(connection)
+
+
+@contextlib.contextmanager
+def no_file_can_be_opened() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken[0], 64) + 1, limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(taken[0]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for it in taken:
+            os.close(it)
+
+
+async def test_a_statement_of_many_rows_opens_no_file(database: Database) -> None:
+    def rows(numbers: range) -> list[dict[str, object]]:
+        return [{"word_id": f"{it:0200}", "version": 1, "text": "t", "uses": 0} for it in numbers]
+
+    with database.engine.connect() as connection:
+        with connection.begin():
+            connection.execute(WORDS.insert(), rows(range(0, 4_000, 2)))
+        # It writes to a hundred pages of the index, and may have to take all of that back.
+        statement = WORDS.insert().values(rows(range(1, 4_000, 20)))
+        with no_file_can_be_opened(), connection.begin():
+            connection.execute(statement)
+    assert 2_200 == len(await database.read(word_ids))
+
+
+def test_what_a_migration_sorts_is_not_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+
+    def migrate(connection: sa.Connection, **named: str) -> None:
+        told.append(pragma(connection, "temp_store"))
+        migrations.migrate(connection, **named)
+
+    monkeypatch.setattr(database_module, "migrate", migrate)
+    database = open_database(tmp_path)
+    with database.engine.begin() as connection:
+        told.append(pragma(connection, "temp_store"))
+    asyncio.run(database.close())
+    in_a_file, in_memory = 0, 2
+    assert [in_a_file, in_memory] == told
 
 
 async def test_a_database_is_migrated_once(tmp_path: Path, database: Database) -> None:
