@@ -98,6 +98,9 @@ def take_back_in_memory(engine: sqlalchemy.Engine) -> None:
     # The pragma is a connection's: those that there are do without it.
     engine.dispose()
     event.listen(engine, "connect", prepare)
+    # One is open from the start: were the file deleted before the first write, opening it then
+    # would make an empty one in its place.
+    engine.connect().close()
 
 
 def _engine(url: URL, *, begin: str, more_pragmas: tuple[str, ...] = ()) -> sqlalchemy.Engine:

@@ -93,6 +93,17 @@ async def test_a_commit_to_files_that_are_gone_is_told_to_nobody(
         await commits.submit("later")
 
 
+async def test_a_file_that_is_gone_before_the_first_commit_is_not_made_anew(
+    path: Path, commits: Commits
+) -> None:
+    path.unlink()
+    with pytest.raises(faults.Unavailable):
+        await commits.submit("after")
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await commits.failed()
+    assert not path.exists()
+
+
 async def test_without_the_look_at_the_files_a_commit_would_be_told_and_gone(
     path: Path, commits: Commits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
