@@ -7,6 +7,7 @@ a folder that it could not make.
 
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Final
 
@@ -89,11 +90,7 @@ def take_back_in_memory(engine: sqlalchemy.Engine) -> None:
     """
 
     def prepare(connection: DBAPIConnection, _record: object) -> None:
-        cursor = connection.cursor()
-        try:
-            cursor.execute("PRAGMA temp_store=MEMORY")
-        finally:
-            cursor.close()
+        _set(connection, ("temp_store=MEMORY",))
 
     # The pragma is a connection's: those that there are do without it.
     engine.dispose()
@@ -118,12 +115,7 @@ def _engine(url: URL, *, begin: str, more_pragmas: tuple[str, ...] = ()) -> sqla
     )
 
     def prepare(connection: DBAPIConnection, _record: object) -> None:
-        cursor = connection.cursor()
-        try:
-            for pragma in (*_PRAGMAS, *more_pragmas):
-                cursor.execute(f"PRAGMA {pragma}")
-        finally:
-            cursor.close()
+        _set(connection, (*_PRAGMAS, *more_pragmas))
 
     def begun(connection: sqlalchemy.Connection) -> None:
         run(connection, begin)
@@ -131,3 +123,12 @@ def _engine(url: URL, *, begin: str, more_pragmas: tuple[str, ...] = ()) -> sqla
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begun)
     return engine
+
+
+def _set(connection: DBAPIConnection, pragmas: Iterable[str]) -> None:
+    cursor = connection.cursor()
+    try:
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+    finally:
+        cursor.close()
