@@ -18,7 +18,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from bench.speed.five_calls import FiveCalls, completed
 from bench.speed.plain_server import run, serve_plainly
-from chassis.clock import SystemClock
+from chassis.clock import Clock, SystemClock
 from chassis.ids import IdSource
 from oms.common.v1.money_pb2 import Money
 from oms.orchestrator.v1 import order_process_service_pb2 as pb
@@ -32,22 +32,28 @@ SQLITE = "sqlite:///"
 class Steps:
     """The workflow and its steps, as DBOS is told of them."""
 
-    def __init__(self, calls: FiveCalls) -> None:
+    def __init__(self, calls: FiveCalls, clock: Clock) -> None:
+        now_us = clock.now_us
+
         async def create_order(process_id: str, request: str) -> list[Any]:
             total = await calls.create_order(process_id, _request(request))
-            return [total.currency_code, total.minor_units]
+            return [total.currency_code, total.minor_units, now_us()]
 
-        async def process_payment(process_id: str, request: str, total: list[Any]) -> None:
+        async def process_payment(process_id: str, request: str, total: list[Any]) -> int:
             await calls.process_payment(process_id, _request(request), _money(total))
+            return now_us()
 
-        async def process_delivery(process_id: str, request: str) -> None:
+        async def process_delivery(process_id: str, request: str) -> int:
             await calls.process_delivery(process_id, _request(request))
+            return now_us()
 
-        async def confirm_payment(process_id: str) -> None:
+        async def confirm_payment(process_id: str) -> int:
             await calls.confirm_payment(process_id)
+            return now_us()
 
-        async def confirm_order(process_id: str) -> None:
+        async def confirm_order(process_id: str) -> int:
             await calls.confirm_order(process_id)
+            return now_us()
 
         step = DBOS.step()
         create, pay, take, confirm, deliver = (
@@ -62,12 +68,15 @@ class Steps:
         )
 
         async def order_process(process_id: str, request: str) -> list[Any]:
-            total: list[Any] = await create(process_id, request)
-            await pay(process_id, request, total)
-            await take(process_id)
-            await confirm(process_id)
-            await deliver(process_id, request)
-            return total
+            *total, ordered = await create(process_id, request)
+            return [
+                *total,
+                ordered,
+                await pay(process_id, request, total),
+                await take(process_id),
+                await confirm(process_id),
+                await deliver(process_id, request),
+            ]
 
         self.order_process = DBOS.workflow()(order_process)
 
@@ -83,9 +92,10 @@ def _money(total: list[Any]) -> Money:
 class DbosServicer(pb_grpc.OrderProcessServiceServicer):
     """Answers StartOrderProcess when the workflow has ended."""
 
-    def __init__(self, steps: Steps, ids: IdSource) -> None:
+    def __init__(self, steps: Steps, ids: IdSource, clock: Clock) -> None:
         self._steps = steps
         self._ids = ids
+        self._clock = clock
 
     async def StartOrderProcess(  # noqa: N802 - the contract names it
         self, request: pb.StartOrderProcessRequest, context: Context
@@ -94,9 +104,14 @@ class DbosServicer(pb_grpc.OrderProcessServiceServicer):
         del context
         process_id = self._ids.draw("prc")
         content = base64.b64encode(request.SerializeToString()).decode()
+        began_us = self._clock.now_us()
         with SetWorkflowID(request.request_id):
-            total = await self._steps.order_process(process_id, content)
-        return pb.StartOrderProcessResponse(process=completed(process_id, request, _money(total)))
+            *total, ordered, paid, taken, confirmed, delivered = await self._steps.order_process(
+                process_id, content
+            )
+        moments_us = (began_us, ordered, paid, taken, confirmed, delivered)
+        process = completed(process_id, request, _money(total), moments_us)
+        return pb.StartOrderProcessResponse(process=process)
 
 
 async def main() -> None:
@@ -113,10 +128,11 @@ async def main() -> None:
     }
     async with FiveCalls.open() as calls:
         DBOS(config=config)
-        steps = Steps(calls)
+        clock = SystemClock()
+        steps = Steps(calls, clock)
         DBOS.launch()
         # What is not overridden answers UNIMPLEMENTED.
-        servicer = DbosServicer(steps, IdSource(SystemClock()))  # type: ignore[abstract]
+        servicer = DbosServicer(steps, IdSource(clock), clock)  # type: ignore[abstract]
         await serve_plainly(
             os.environ["OMS_ORCHESTRATOR_LISTEN"],
             lambda it: pb_grpc.add_OrderProcessServiceServicer_to_server(servicer, it),

@@ -1,14 +1,15 @@
 """The five calls of an order process, as our orchestrator makes them, and nothing else.
 
 Invariant: messages, metadata, deadline and what is outstanding at one participant at most are those
-of `orchestrator/participants`; a test holds the requests against each other. Must never: keep
-anything, or try again.
+of `orchestrator/participants`, and the caller is told what ours tells; a test holds the messages
+against each other. Must never: keep anything, or try again.
 """
 
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, Self
 
 import grpc.aio
@@ -16,10 +17,15 @@ import grpc.aio
 from chassis.channels import open_channel
 from chassis.handlers import PROCESS_ID_METADATA
 from chassis.ids import sibling
+from chassis.timestamps import set_time
 from oms.common.v1.money_pb2 import Money
 from oms.delivery.v1 import delivery_service_pb2 as delivery_pb
 from oms.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
-from oms.orchestrator.v1.order_process_pb2 import ORDER_PROCESS_STATE_COMPLETED, OrderProcess
+from oms.orchestrator.v1.order_process_pb2 import (
+    ORDER_PROCESS_STATE_COMPLETED,
+    ORDER_PROCESS_STEP_STATE_SUCCEEDED,
+    OrderProcess,
+)
 from oms.orchestrator.v1.order_process_service_pb2 import StartOrderProcessRequest
 from oms.order.v1 import order_service_pb2 as order_pb
 from oms.order.v1.order_service_pb2_grpc import OrderServiceStub
@@ -29,6 +35,17 @@ from oms.payment.v1.payment_service_pb2_grpc import PaymentServiceStub
 # Our orchestrator's defaults: `--help` of `python -m orchestrator`.
 TIMEOUT_SECONDS: Final = 2.0
 OUTSTANDING_MAX: Final = 1_000
+PATIENCE_US: Final = 60_000_000
+
+STEPS: Final = (
+    "create_order",
+    "process_payment",
+    "confirm_payment",
+    "confirm_order",
+    "process_delivery",
+)
+# It was started, each step began and ended, and it was completed.
+REVISION: Final = 2 + 2 * len(STEPS)
 
 
 class FiveCalls:
@@ -131,9 +148,17 @@ def create_delivery_request(
     )
 
 
-def completed(process_id: str, request: StartOrderProcessRequest, total: Money) -> OrderProcess:
-    """What the caller is answered."""
-    return OrderProcess(
+def completed(
+    process_id: str,
+    request: StartOrderProcessRequest,
+    total: Money,
+    moments_us: Sequence[int],
+) -> OrderProcess:
+    """What the caller is answered: all that our orchestrator tells of such a process.
+
+    `moments_us` are when it began, and when each of its calls was answered.
+    """
+    process = OrderProcess(
         process_id=process_id,
         request_id=request.request_id,
         customer_id=request.customer_id,
@@ -142,7 +167,23 @@ def completed(process_id: str, request: StartOrderProcessRequest, total: Money) 
         payment_id=payment_id_of(process_id),
         delivery_id=delivery_id_of(process_id),
         total=total,
+        revision=REVISION,
     )
+    began_us, ended_us = moments_us[0], moments_us[-1]
+    set_time(process.create_time, began_us)
+    set_time(process.update_time, ended_us)
+    set_time(process.end_time, ended_us)
+    set_time(process.deadline, began_us + PATIENCE_US)
+    steps = process.steps
+    for name, (start_us, end_us) in zip(STEPS, pairwise(moments_us), strict=True):
+        step = steps.add()
+        step.name = name
+        step.state = ORDER_PROCESS_STEP_STATE_SUCCEEDED
+        step.attempts = 1
+        step.code = "OK"
+        set_time(step.start_time, start_us)
+        set_time(step.end_time, end_us)
+    return process
 
 
 def order_id_of(process_id: str) -> str:
