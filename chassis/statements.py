@@ -92,11 +92,8 @@ class Insertion:
     SQLite takes them by several: a run of a statement costs it about a tenth of adding a row.
     """
 
-    def __init__(
-        self, table: sa.Table, dialect: sa.Dialect, *, clause: sa.Insert | None = None
-    ) -> None:
-        """`clause` is an INSERT into the table that says more, such as what to do in a conflict."""
-        clause = table.insert() if clause is None else clause
+    def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
+        clause = table.insert()
         columns = table.c.keys()
         self._row_by_row = Statement(clause, dialect, columns)
         several = [{it: f"{it}_{at}" for it in columns} for at in range(_SEVERAL)]

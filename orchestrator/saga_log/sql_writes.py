@@ -20,14 +20,16 @@ from sqlalchemy import (
     Insert,
     bindparam,
     delete,
+    exists,
+    select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 
 from chassis.group_commit import Missed
 from chassis.guarded_update import ANYWAY, Along
 from chassis.record import record
-from chassis.statements import Insertion, Row
+from chassis.statements import Row, Statement
 from orchestrator.saga_log import sql_reads
 from orchestrator.saga_log.event_rows import EventRow
 from orchestrator.saga_log.protocol import (
@@ -54,7 +56,7 @@ from orchestrator.saga_log.sql_retirement import (
     retired_rows_by_key,
 )
 from orchestrator.saga_log.sql_work import Work
-from orchestrator.saga_log.tables import EVENTS, PROCESSES
+from orchestrator.saga_log.tables import EVENTS, PROCESSES, RETIRED
 
 
 @record
@@ -87,6 +89,14 @@ C = TypeVar("C", CreateCommand, AppendCommand, ReleaseCommand, ClaimCommand, Hea
 LogReply = tuple[ProcessRow, bool] | int | tuple[ProcessRow, ...] | RetirementReply
 
 
+CREATE_GUARDS: tuple[ColumnElement[bool], ...] = (
+    ~exists().where(
+        RETIRED.c.business_key == bindparam("business_key", type_=PROCESSES.c.business_key.type)
+    ),
+)
+"""What holds of a process that is created in a file: its key is not that of a retired one. Part of
+the statement that writes. A server is asked when it has written; see `sql_flight`."""
+
 _TAKE_BACK = tuple(
     delete(table).where(table.c.process_id == bindparam("process_id_is"))
     for table in (EVENTS, PROCESSES)
@@ -102,12 +112,17 @@ class LogWriter:
         *,
         work: Work | None = None,
         append_guards: Sequence[ColumnElement[bool]] = APPEND_GUARDS,
+        create_guards: Sequence[ColumnElement[bool]] = CREATE_GUARDS,
         leave_guards: Sequence[ColumnElement[bool]] = LEAVE_GUARDS,
     ) -> None:
         """`work` finds what nobody runs; without it, all that others own is that."""
-        self._insert_process = Insertion(PROCESSES, dialect, clause=_insert_if_new(dialect))
         self._append = AppendUpdate(dialect, append_guards)
-        self._flight = LogFlight(self._append) if dialect.name == "postgresql" else None
+        self._flight: LogFlight | None = None
+        self._create: Statement | None = None
+        if dialect.name == "postgresql":
+            self._flight = LogFlight(self._append)
+        else:
+            self._create = Statement(_creation(create_guards), dialect, PROCESSES.c.keys())
         self._claims = ClaimWriter(dialect, work or Work(shared=False))
         self._retirement = RetirementWriter(dialect, leave_guards=leave_guards)
 
@@ -125,9 +140,9 @@ class LogWriter:
             by_kind.setdefault(type(command), {})[index] = command
         creates = by_kind.pop(CreateCommand, {})
         appends = by_kind.pop(AppendCommand, {})
-        if self._flight is None:
-            replies |= self._one_after_the_other(connection, creates, appends)
-        elif creates or appends:
+        if self._create is not None:
+            replies |= self._one_after_the_other(connection, self._create, creates, appends)
+        elif self._flight is not None and (creates or appends):
             replies |= self._at_once(connection, self._flight, creates, appends)
         if releases := by_kind.pop(ReleaseCommand, None):
             self._claims.release(connection, list(releases.values()))
@@ -147,6 +162,7 @@ class LogWriter:
     def _one_after_the_other(
         self,
         connection: Connection,
+        create: Statement,
         creates: Mapping[int, CreateCommand],
         appends: Mapping[int, AppendCommand],
     ) -> Mapping[int, LogReply | Exception]:
@@ -154,7 +170,7 @@ class LogWriter:
         replies: dict[int, LogReply | Exception] = {}
         begun: Sequence[EventRow] = ()
         if creates:
-            created, begun = self._create_all(connection, creates)
+            created, begun = _create_all(connection, create, creates)
             replies |= created
         if appends or begun:
             in_order, events = _in_order(appends)
@@ -195,34 +211,6 @@ class LogWriter:
                 self._give_way(connection, creates, retired, created)
         return {**created, **_appended(connection, in_order, flown.hits)}
 
-    def _create_all(
-        self, connection: Connection, commands: Mapping[int, CreateCommand]
-    ) -> tuple[Mapping[int, tuple[ProcessRow, bool]], Sequence[EventRow]]:
-        """Answers each; and the events that are still to be written, of those that are new."""
-        fresh = _one_of_each_key(commands)
-        rows = {it.new.business_key: _first_row(it.new) for it in fresh}
-        inserted = self._insert_process.run(connection, [_process_values(it) for it in fresh])
-        if inserted != len(fresh):
-            # Some were there before: another's, or this very one, whose answer was lost.
-            rows = sql_reads.rows_by_key(connection, list(rows))
-            if len(rows) != len(fresh):
-                # Retired between the two statements, or its id is another one's: look again, alone.
-                raise Missed(commands)
-            begun = sql_reads.begun(connection, [it.new.process_id for it in fresh])
-            fresh = [
-                it
-                for it in fresh
-                if rows[it.new.business_key].process_id == it.new.process_id
-                and it.new.process_id not in begun
-            ]
-        replies = _created(commands, rows)
-        # Looked for once the key is ours: nobody can retire a process of that key any more.
-        retired = retired_rows_by_key(connection, [it.new.business_key for it in fresh])
-        if retired:
-            self._give_way(connection, commands, retired, replies)
-            fresh = [it for it in fresh if it.new.business_key not in retired]
-        return replies, [row for it in fresh for row in it.event_rows]
-
     def _give_way(
         self,
         connection: Connection,
@@ -238,19 +226,36 @@ class LogWriter:
         }
         for take_back in _TAKE_BACK:
             connection.execute(take_back, [{"process_id_is": it} for it in sorted(inserted)])
-        for index, command in commands.items():
-            if (row := retired.get(command.new.business_key)) is not None:
-                replies[index] = (row, False)
+        replies |= _gone(commands, retired)
 
 
-def _insert_if_new(dialect: Dialect) -> Insert:
-    """A row of processes, unless its key is there: then nothing, and nobody's batch fails for it.
+def _create_all(
+    connection: Connection, create: Statement, commands: Mapping[int, CreateCommand]
+) -> tuple[Mapping[int, tuple[ProcessRow, bool]], Sequence[EventRow]]:
+    """Answers each; and the events that are still to be written, of those that are new."""
+    fresh = _one_of_each_key(commands)
+    rows = {it.new.business_key: _first_row(it.new) for it in fresh}
+    created = create.run_many(connection, [_process_values(it) for it in fresh])
+    if created == len(fresh):
+        return _created(commands, rows), [row for it in fresh for row in it.event_rows]
+    # Some were there before: another's, a retired one, or this very one, whose answer was lost.
+    there = sql_reads.rows_by_key(connection, list(rows))
+    retired = retired_rows_by_key(connection, [key for key in rows if key not in there])
+    assert there.keys() | retired.keys() == rows.keys(), "a key that is not free is somebody's"
+    ours = {row.process_id for row in there.values()}
+    ours -= sql_reads.begun(connection, [it.new.process_id for it in fresh])
+    replies = _created(commands, {**there, **retired}) | _gone(commands, retired)
+    return replies, [row for it in fresh if it.new.process_id in ours for row in it.event_rows]
 
-    Where another transaction is about to write that key, it is waited for.
+
+def _creation(guards: Sequence[ColumnElement[bool]]) -> Insert:
+    """A row of processes, unless its key is taken: then nothing, and nobody's batch fails for it.
+
+    For a file, which one transaction at a time writes to: what it looks at stays as it is.
     """
-    # Both spell it alike, and SQLAlchemy has no word for it that is neither's.
-    own = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    return own(PROCESSES).on_conflict_do_nothing(index_elements=[PROCESSES.c.business_key])
+    row = select(*(bindparam(it.name, type_=it.type) for it in PROCESSES.c)).where(*guards)
+    created = sqlite.insert(PROCESSES).from_select(PROCESSES.c.keys(), row)
+    return created.on_conflict_do_nothing(index_elements=[PROCESSES.c.business_key])
 
 
 def _one_of_each_key(commands: Mapping[int, CreateCommand]) -> list[CreateCommand]:
@@ -278,6 +283,17 @@ def _created(
     return {
         index: (row := rows[it.new.business_key], row.process_id == it.new.process_id)
         for index, it in commands.items()
+    }
+
+
+def _gone(
+    commands: Mapping[int, CreateCommand], retired: Mapping[str, ProcessRow]
+) -> dict[int, tuple[ProcessRow, bool]]:
+    """The answer to those whose key is that of a retired process: it as it stood."""
+    return {
+        index: (retired[it.new.business_key], False)
+        for index, it in commands.items()
+        if it.new.business_key in retired
     }
 
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.database import Database
 from chassis.statements import Insertion, Statement
@@ -74,19 +73,6 @@ async def test_rows_of_which_one_is_there_are_none_of_them_added(database: Datab
             insertion.run(connection, [("a", 1, "one", 0), ("a", 1, "secret", 0)])
         assert "secret" not in str(raised.value)
     assert {} == stored(database.engine)
-
-
-async def test_an_insertion_may_pass_over_what_is_there_and_says_how_many_were_added(
-    database: Database,
-) -> None:
-    dialect = database.engine.dialect
-    own = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    clause = own(WORDS).on_conflict_do_nothing(index_elements=[WORDS.c.word_id])
-    insertion = Insertion(WORDS, dialect, clause=clause)
-    with database.engine.begin() as connection:
-        assert 2 == insertion.run(connection, [("a", 1, "one", 0), ("b", 1, "two", 0)])
-        assert 1 == insertion.run(connection, [("b", 1, "other", 0), ("c", 1, "three", 0)])
-    assert ["one", "two", "three"] == [it.text for it in stored(database.engine).values()]
 
 
 async def test_what_runs_outside_of_a_transaction_begins_one(database: Database) -> None:

@@ -33,7 +33,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         # The saga log, from StartOrderProcess to its answer. BEGIN and COMMIT are statements too.
         "commits for one process": exact(6),
         "commits for 64 processes at once": exact(6),
-        "statements for 64 creates, sqlite": exact(5),
+        "statements for 64 creates, sqlite": exact(4),
         "statements for 64 creates, postgresql": exact(4),
         "statements for 64 appends, sqlite": exact(4),
         "statements for 64 appends, postgresql": exact(3),
@@ -71,7 +71,7 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "function calls: to encode and decode them": about(370),
         "function calls: to show it": about(36),
         "function calls: a process in the loop's thread": about(798),
-        "function calls: a process in the writer's thread, sqlite": about(66),
+        "function calls: a process in the writer's thread, sqlite": about(65),
         "function calls: a process in the writer's thread, postgresql": about(71),
         "function calls: an order that is turned away, in the loop's thread": about(73),
         "blocks of memory for a process in flight": about(106),

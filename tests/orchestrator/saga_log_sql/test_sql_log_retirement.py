@@ -15,7 +15,7 @@ from orchestrator.saga.state import Phase
 from orchestrator.saga_log import sql_flight, sql_retirement, sql_writes
 from orchestrator.saga_log.protocol import NewProcess, ProcessRow, Stale
 from orchestrator.saga_log.sql_retirement import LEAVE_GUARDS, RetireCommand
-from orchestrator.saga_log.sql_writes import CreateCommand, LogWriter
+from orchestrator.saga_log.sql_writes import CREATE_GUARDS, CreateCommand, LogWriter
 from orchestrator.saga_log.tables import EVENTS, PROCESSES, RETIRED
 from tests.chassis.locks import until_one_waits
 from tests.orchestrator.saga_log.conformance.processes import (
@@ -140,6 +140,31 @@ def creation(process_id: str, key: str) -> CreateCommand:
         definition_version=started.version,
         event_rows=[(process_id, 1, "started", T0, "{}")],
     )
+
+
+@pytest.mark.parametrize(
+    ("guards", "answer"),
+    [
+        pytest.param(CREATE_GUARDS, ("prc_1", False), id="as it is"),
+        pytest.param((sa.true(),), ("prc_2", True), id="removed: the request runs twice"),
+    ],
+)
+async def test_in_a_file_the_guard_keeps_a_request_of_a_retired_process_from_running_twice(
+    on_sqlite: TroubledLog,
+    guards: Sequence[sa.ColumnElement[bool]],
+    answer: tuple[str, bool],
+) -> None:
+    await settled(on_sqlite)
+    await retire(on_sqlite)
+    engine = on_sqlite.database.engine
+    writer = LogWriter(engine.dialect, create_guards=guards)
+    with engine.begin() as connection:
+        [reply] = writer.apply(connection, [creation("prc_2", "key of prc_1")])
+    assert isinstance(reply, tuple)
+    row, created = reply
+    assert isinstance(row, ProcessRow)
+    assert answer == (row.process_id, created)
+    assert created == (await on_sqlite.load("prc_2") is not None)
 
 
 async def create_overtaken(url: str) -> tuple[Any, list[str], int]:
