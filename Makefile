@@ -119,7 +119,7 @@ rolling: $(READY) ## these restarted one by one under load: ORDERS=5000 ROUNDS=2
 
 PROCESSES ?= 1000000
 
-bench-history: $(READY) ## what a log of a million processes costs: PROCESSES=100000
+bench-history: $(READY) ## what a log of a million processes costs: PROCESSES=1000000
 	@$(BIN)/python -m bench.history --processes $(PROCESSES)
 
 # What the benchmarks are compared with, and drawn with, lives apart: the product never needs it.

@@ -9,7 +9,7 @@ import asyncio
 import re
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,11 +204,10 @@ def read_request(path: str) -> StartOrderProcessRequest:
 
 def _run(terminal: Terminal, ordering: Ordering) -> Exit:
     progress = Progress(terminal, f"request {ordering.request.request_id}")
-    may_be_there = False
+    tries: list[CallFailed] = []
 
     def trouble(failed: CallFailed) -> None:
-        nonlocal may_be_there
-        may_be_there = may_be_there or not failed.never_sent
+        tries.append(failed)
         progress.trouble(failed)
 
     try:
@@ -217,11 +216,7 @@ def _run(terminal: Terminal, ordering: Ordering) -> Exit:
     except CallFailed as failed:
         terminal.report(failed)
         if failed.passing and not terminal.as_json:
-            if may_be_there or not failed.never_sent:
-                same = f"--request-id {ordering.request.request_id}"
-                terminal.note(f"Whether it was accepted is not known. To ask again safely: {same}")
-            else:
-                terminal.note("It was not accepted: no server was ever reached.")
+            terminal.note(_whether_accepted([*tries, failed], ordering.request.request_id))
         raise typer.Exit(failed.exit) from None
     except KeyboardInterrupt:
         if progress.process is not None:
@@ -235,6 +230,17 @@ def _run(terminal: Terminal, ordering: Ordering) -> Exit:
     if not ordering.wait:
         return Exit.DONE
     return exits.of_process(process)
+
+
+def _whether_accepted(tries: Sequence[CallFailed], request_id: str) -> str:
+    """What is known of an order that was not answered, by how each try went."""
+    if not all(it.stored_nothing for it in tries):
+        return (
+            f"Whether it was accepted is not known. To ask again safely: --request-id {request_id}"
+        )
+    if all(it.never_sent for it in tries):
+        return "It was not accepted: no server was ever reached."
+    return "It was not accepted: there is no room for it now. Ask again later."
 
 
 def _goes_on(process: OrderProcess) -> str:

@@ -252,6 +252,11 @@ def cancel(
             )
     terminal.document({"process": as_dict(process)})
     terminal.say(rendering.process_detail(process, at=rendering.now()))
+    if process.state not in RESTING:
+        terminal.say(
+            "The cancel is stored: no further step is begun, and what was done is undone. "
+            f"See it with: oms process watch {process.process_id}"
+        )
     if not wait:
         return
     ended = exits.of_process(process)

@@ -39,6 +39,7 @@ Exit codes are the service's:
 
   0   drained
   2   a setting is wrong
+  75  it cannot start yet: what it needs is away just now
   78  it cannot start as it is set up
   1   anything else
 """

@@ -106,6 +106,12 @@ class CallFailed(Exception):  # noqa: N818 - named by what happened
             and self.message.startswith("failed to connect to all addresses")
         )
 
+    @property
+    def stored_nothing(self) -> bool:
+        """Whether the call is known to have had no effect: nobody saw it, or it was turned away."""
+        full = self.code is grpc.StatusCode.RESOURCE_EXHAUSTED and self.reason == "OVERLOADED"
+        return full or self.never_sent
+
     def sentence(self) -> str:
         """What went wrong, for a person."""
         if self.unanswered:

@@ -135,6 +135,8 @@ class Asks:
         """Lets the asks under way end within the grace; what is left is for the next start."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
+        if self._running:
+            _log.info("asks_under_way", count=len(self._running), grace_seconds=grace_seconds)
         while self._running and (left := deadline - loop.time()) > 0:
             await asyncio.wait(set(self._running.values()), timeout=left)
         self._closed = True

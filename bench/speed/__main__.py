@@ -20,6 +20,7 @@ from bench.speed.checklist import checklist, checklist_table
 from bench.speed.child import ROOT
 from bench.speed.compare import Pace, compare
 from bench.speed.contenders import (
+    CONTENDERS,
     DBOS_POSTGRES,
     DBOS_SQLITE,
     Contender,
@@ -172,7 +173,9 @@ def _options(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m bench.speed", description=__doc__)
     parser.add_argument("sections", nargs="*", help=f"some of {', '.join(SECTIONS)} (all)")
     parser.add_argument("--rounds", type=_count, default=5, help="how often all is measured (5)")
-    parser.add_argument("--contenders", default="", help="their names, with commas (all)")
+    parser.add_argument(
+        "--contenders", default="", help=f"with commas, some of {', '.join(CONTENDERS)} (all)"
+    )
     parser.add_argument(
         "--loads", type=_counts, default=(), help="in flight, with commas (each contender's)"
     )

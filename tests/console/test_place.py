@@ -230,6 +230,26 @@ def test_of_an_order_that_was_sent_it_is_told_how_to_ask_again(
     assert "--request-id r9" in ran.err
 
 
+FULL = Fault(code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason="OVERLOADED")
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([FULL] * 100, "It was not accepted: there is no room for it now. Ask again later."),
+        # What came of the first may still come about.
+        ([AWAY, *[FULL] * 100], "Whether it was accepted is not known."),
+    ],
+)
+def test_an_order_for_which_there_is_no_room_is_known_not_to_be_accepted(
+    orchestrator: FakeOrchestrator, answers: list[Fault], told: str
+) -> None:
+    orchestrator.fail("StartOrderProcess", *answers)
+    ran = place("--timeout", "0.3", "--request-id", "r9")
+    assert Exit.FAILED is ran.exit
+    assert told in ran.err
+
+
 @pytest.mark.usefixtures("orchestrator")
 def test_a_process_that_outlasts_the_timeout_is_still_going() -> None:
     ran = place("--timeout", "0.5", method="pm_waits")
