@@ -113,9 +113,9 @@ class Breaker:
     ) -> None:
         """`name` is what the log calls the target, `window_max` how many may ever be out at once.
 
-        `ramp` is the way back from having been down, `takeover` that of what was taken over while
-        nobody was. `is_there` asks the target for a sign of life, in a fraction of a second; it
-        never raises.
+        `ramp` is the way back from having been down, `takeover` that of what was taken over, once
+        it has given a sign of life. `is_there` asks the target for one, in a fraction of a second;
+        it never raises.
         """
         self.shut = False
         self.lives = 0
@@ -136,12 +136,16 @@ class Breaker:
         self._trial_us = 0
         self._trial_pause_seconds = TRIAL_PAUSE_SECONDS_MIN
         self._ramp_us = 0
+        # How many had been answered when a take-over began. None: there is none, or there was a
+        # sign of life since.
+        self._lives_before: int | None = None
         self._begun = 0
         self._out = 0
         # In the order in which they came.
         self._queue: dict[_Turn, None] = {}
         self._alarm = Alarm(clock)
         self._pacing: asyncio.Task[None] | None = None
+        self._greeting: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> State:
@@ -203,7 +207,8 @@ class Breaker:
         """As a gate does."""
         turn = _Turn(self, ring)
         if self._state is State.CLOSED and not self._queue and not self._out:
-            self._begin_ramp(self._takeover)
+            # It may be down, and nobody have noticed yet: then few are to find out.
+            self._begin_ramp(self._comeback, takes_over=True)
         if not self._queue and self._seconds_to_next() == 0:
             self._grant(turn)
             return turn
@@ -212,6 +217,8 @@ class Breaker:
             self._incident.held += 1
         if self._pacing is None:
             self._pacing = asyncio.create_task(self._pace())
+        if self._lives_before is not None and self._greeting is None:
+            self._greeting = asyncio.create_task(self._greet())
         return turn
 
     def given_back(self, turn: _Turn) -> None:
@@ -230,6 +237,18 @@ class Breaker:
         turn.trial = self._state is State.OPEN
         self._out += 1
         self._begun += 1
+
+    async def _greet(self) -> None:
+        """Asks for a sign of life where many wait: one that is slow answers none of them for long.
+
+        None is no proof of anything: attempts will tell.
+        """
+        try:
+            if await self._is_there() and self._lives_before is not None:
+                self._begin_ramp(self._takeover)
+                self._alarm.ring()
+        finally:
+            self._greeting = None
 
     async def _pace(self) -> None:
         """Lets through who waits, for as long as somebody does."""
@@ -260,6 +279,11 @@ class Breaker:
 
     def _seconds_to_next(self) -> float | None:
         """When the next turn may be granted. None: not before one is given back, or answered."""
+        if self._lives_before is not None and self._lives_before != self.lives:
+            # Somebody is there.
+            self._begin_ramp(self._takeover)
+        if self._lives_before is not None and (self._asking or self._out >= self._ramp.window):
+            return None
         now_us = self._clock.now_us()
         if self._state is State.OPEN:
             return None if self._out else max(0.0, self._seconds(now_us, self._trial_us))
@@ -275,6 +299,7 @@ class Breaker:
     def _goes_down(self, seen: str) -> None:
         now_us = self._clock.now_us()
         self._move(Sign.NO_LIFE)
+        self._lives_before = None
         self._trial_us = now_us
         self._put_trial_off()
         if self._incident is not None:
@@ -308,8 +333,9 @@ class Breaker:
         self._state = MOVES[self._state, sign]
         self.shut = self._state is not State.CLOSED
 
-    def _begin_ramp(self, ramp: Ramp) -> None:
+    def _begin_ramp(self, ramp: Ramp, *, takes_over: bool = False) -> None:
         self._ramp = ramp
+        self._lives_before = self.lives if takes_over else None
         self._ramp_us = self._clock.now_us()
         self._begun = 0
 

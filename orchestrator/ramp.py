@@ -54,6 +54,6 @@ class Ramp:
 TAKEOVER: Final = Ramp(
     per_second=500.0, window=1_000, window_doubles_seconds=1.0, length_seconds=5.0
 )
-"""For what is taken over from an orchestrator that died while the target was not down. Most of it
-was outstanding there a moment ago, so the window is what a target is given anyway; ten thousand
-have begun after four seconds, however slow it is."""
+"""For what is taken over from an orchestrator that died, once the target has given a sign of
+life. Most of it was outstanding there a moment ago, so the window is what a target is given anyway;
+ten thousand have begun after four seconds, however slow it is."""
