@@ -21,8 +21,8 @@ class Running(Protocol):
     """Where the processes run."""
 
     @property
-    def in_flight(self) -> int:
-        """How many run."""
+    def at_work(self) -> int:
+        """How many run and take room from others."""
         ...
 
 
@@ -50,7 +50,7 @@ class Admission:
         if self._waiting:
             # Places have become free since it was last looked at.
             self._let_in()
-        running = self._runner.in_flight + self._on_their_way
+        running = self._runner.at_work + self._on_their_way
         if self._closed or running + len(self._waiting) >= self._most:
             return True
         if not self._waiting and self._room() > 0:
@@ -87,7 +87,7 @@ class Admission:
                 late_seconds=seconds - OBSERVED_EVERY_SECONDS,
                 seconds=seconds,
                 begun=begun,
-                running=self._runner.in_flight,
+                running=self._runner.at_work,
                 waiting=len(self._waiting),
             )
             self._let_in()
@@ -112,4 +112,4 @@ class Admission:
 
     def _room(self) -> int:
         """How many more may run than do."""
-        return self._limit.running_max - self._runner.in_flight - self._on_their_way
+        return self._limit.running_max - self._runner.at_work - self._on_their_way

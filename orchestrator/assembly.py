@@ -147,6 +147,7 @@ class Orchestrator:
             feed=feed,
             rests=rests,
             resident_wait_seconds=pace.resident_wait_seconds,
+            held_undos_max=in_flight_max,
             gates=gates,
         )
         self._heartbeat = None if sharing is None else sharing.heartbeat(owner, clock)

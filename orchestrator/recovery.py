@@ -43,6 +43,8 @@ class Recovery:
     ) -> None:
         """`resident_max` is more than is admitted from outside: so new work never starves old.
 
+        Those whose undo is held come on top of it, or they would starve what does not need them.
+
         `look_seconds` is how often it looks, where nothing is known to be due before.
         """
         self._log = log
@@ -95,7 +97,7 @@ class Recovery:
         await self._give_back()
         claimed_in_all = 0
         while not self._stopping and claimed_in_all < ROUND_MAX:
-            room = min(BATCH_MAX, self._resident_max - self._runner.in_flight)
+            room = min(BATCH_MAX, self._resident_max - self._runner.at_work)
             if room <= 0:
                 return self._look_seconds
             # Nearly always there is nothing: to find that out costs a third of a claim.

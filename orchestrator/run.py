@@ -28,8 +28,12 @@ from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import AttemptEnded
 from orchestrator.saga.evolve import evolve, replay
 from orchestrator.saga.retry import MICROSECONDS_PER_SECOND, RetryPolicy, microseconds
-from orchestrator.saga.state import SagaState
+from orchestrator.saga.state import Phase, SagaState
 from orchestrator.saga_log.protocol import Append, Fenced, SagaLog, Stale
+
+HELD_ASIDE_SECONDS: Final = 300.0
+"""How long, at the most, an undo waits in the log for which there is no room to be held. As long as
+an undo that fails waits at the most."""
 
 SET_ASIDE_SECONDS: Final = 10.0
 """How long a process that the program failed on is left alone."""
@@ -39,6 +43,16 @@ LOG_RETRIES: Final = RetryPolicy(floor_seconds=0.05, cap_seconds=5.0)
 _UNANSWERED: Final = (faults.Unavailable, faults.Overloaded)
 
 _log = structlog.get_logger(__name__)
+
+
+class HeldUndos:
+    """Those whose undo is held here, in memory: a participant that is away for long has many."""
+
+    __slots__ = ("count", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most: Final = most
+        self.count = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +73,7 @@ class Means:
     """Notices of its coming to rest: who only waits for that need not be woken by the others."""
     resident_wait_us: int
     """Who waits for longer gives the process back."""
+    held_undos: HeldUndos
     in_detail: bool
     """Whether what goes well is told as well."""
 
@@ -71,6 +86,7 @@ class Run:
         "_alarm",
         "_comes_back",
         "_definition",
+        "_is_held_undo",
         "_leaving",
         "_means",
         "_moved",
@@ -93,6 +109,7 @@ class Run:
         self._leaving = False
         # Asked for at a gate, and not given back.
         self._turn: Turn | None = None
+        self._is_held_undo = False
         # Its first call has many others beside it, where what the dead left is taken over.
         self._comes_back = False
         # By how much the history is ahead of this machine's clock: others write in it, too.
@@ -249,6 +266,9 @@ class Run:
                 held_until_us = self._held_until_us(command, definition, ahead)
                 if held_until_us is not None:
                     command = Wait(until_us=held_until_us)
+                    if not self._stays_held(state):
+                        aside_us = microseconds(HELD_ASIDE_SECONDS * (1 + means.random()) / 2)
+                        due_time_us, release = min(held_until_us, ahead.time_us + aside_us), True
                 elif not release:
                     intent = command.event(ahead.time_us)
                     events, state = (*events, intent), evolve(state, intent)
@@ -296,6 +316,7 @@ class Run:
             self._turn = gate.queue(self._alarm.ring)
             self._comes_back = False
         if self._turn.granted or self._leaving:
+            self._is_held_no_more()
             return None
         assert definition is not None, "a call is one of a definition"
         until_us = put_off_until_us(definition, ahead.state, call)
@@ -304,7 +325,24 @@ class Run:
         self._end_turn()
         return None
 
+    def _stays_held(self, state: SagaState) -> bool:
+        """Whether there is room to be held here. Forward steps end by their deadline anyway."""
+        if state.phase is not Phase.COMPENSATING or self._is_held_undo:
+            return True
+        held = self._means.held_undos
+        if held.count >= held.most:
+            return False
+        held.count += 1
+        self._is_held_undo = True
+        return True
+
+    def _is_held_no_more(self) -> None:
+        if self._is_held_undo:
+            self._is_held_undo = False
+            self._means.held_undos.count -= 1
+
     def _end_turn(self) -> None:
+        self._is_held_no_more()
         if self._turn is not None:
             self._turn.give_back()
             self._turn = None

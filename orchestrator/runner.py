@@ -19,7 +19,7 @@ from orchestrator import chronicle
 from orchestrator.action import Action, ActionCall, ActionReply
 from orchestrator.feed import Feed
 from orchestrator.gate import Gate
-from orchestrator.run import Means, Run
+from orchestrator.run import HeldUndos, Means, Run
 from orchestrator.saga.decide import Call, decide
 from orchestrator.saga.definition import Definition
 from orchestrator.saga.events import JSON, Event, Started
@@ -37,6 +37,7 @@ from orchestrator.saga_log.protocol import (
 __all__ = ["Action", "ActionCall", "ActionReply", "Runner"]
 
 RESIDENT_WAIT_SECONDS: Final = 30.0
+HELD_UNDOS_MAX: Final = 10_000
 NO_GATES: Final[Mapping[str, Gate]] = MappingProxyType({})
 
 _log = structlog.get_logger(__name__)
@@ -57,12 +58,14 @@ class Runner:
         feed: Feed,
         rests: Feed | None = None,
         resident_wait_seconds: float = RESIDENT_WAIT_SECONDS,
+        held_undos_max: int = HELD_UNDOS_MAX,
         gates: Mapping[str, Gate] = NO_GATES,
     ) -> None:
         """`random` draws evenly from 0 to 1; `owner` is a name that nobody had before.
 
         `gates` stand before the actions of these names, and let their attempts through.
-        Who waits for longer than `resident_wait_seconds` does so in the log, not in memory.
+        Who waits for longer than `resident_wait_seconds` does so in the log, not in memory. At a
+        gate he waits in memory; undos, which may do so for a day, only so many of them.
         """
         for definition in definitions.values():
             assert set(definition.actions()) <= actions.keys(), "every action can be called"
@@ -77,6 +80,7 @@ class Runner:
             feed=feed,
             rests=rests or Feed(),
             resident_wait_us=microseconds(resident_wait_seconds),
+            held_undos=HeldUndos(held_undos_max),
             in_detail=chronicle.is_in_detail(),
         )
         self._runs: dict[str, Run] = {}
@@ -87,6 +91,11 @@ class Runner:
     def in_flight(self) -> int:
         """How many processes are in memory, those being created included."""
         return len(self._tasks)
+
+    @property
+    def at_work(self) -> int:
+        """How many of them take room from others: all but those whose undo is held."""
+        return len(self._tasks) - self._means.held_undos.count
 
     async def accept(
         self,

@@ -17,7 +17,7 @@ class Shop(VirtualClock):
     """Processes that run until they are ended, and a loop that is as late as the test says."""
 
     def __init__(self, *, most: int = 10_000) -> None:
-        self.in_flight = 0
+        self.at_work = 0
         self.late_seconds = 0.0
         self.order: list[int] = []
         self.admission = Admission(self, most=most, clock=self)
@@ -28,7 +28,7 @@ class Shop(VirtualClock):
     async def come(self, number: int = 0, *, patience_seconds: float = PATIENT_SECONDS) -> bool:
         admitted = await self.admission.admits(patience_seconds=patience_seconds)
         if admitted:
-            self.in_flight += 1
+            self.at_work += 1
             self.order.append(number)
         return admitted
 
@@ -54,16 +54,16 @@ def played(shop: Shop, scenario: Coroutine[Any, Any, None]) -> None:
 
 async def comes_to_a_late_one(shop: Shop, *, running: int) -> None:
     """It was late for long, with as many running as may; then others come, and some end."""
-    shop.in_flight = running
+    shop.at_work = running
     await shop.is_late(0.1, for_seconds=30.0)
     waiting = [shop.comes(it) for it in range(10)]
     await asyncio.sleep(1.0)
-    assert running == shop.in_flight
-    shop.in_flight -= 3
+    assert running == shop.at_work
+    shop.at_work -= 3
     await asyncio.sleep(1.0)
-    assert running == shop.in_flight
+    assert running == shop.at_work
     assert [0, 1, 2] == shop.order
-    shop.in_flight = 0
+    shop.at_work = 0
     assert all(await asyncio.gather(*waiting))
     assert list(range(10)) == shop.order
 
@@ -77,18 +77,18 @@ def test_whoever_comes_finds_the_free_places_given_to_those_who_wait() -> None:
     shop = Shop()
 
     async def scenario() -> None:
-        shop.in_flight = LEAST
+        shop.at_work = LEAST
         await shop.is_late(0.1, for_seconds=30.0)
         waiting = [shop.comes(it) for it in range(10)]
         await asyncio.sleep(0)
-        shop.in_flight -= 3
+        shop.at_work -= 3
         # No time passes, so nothing was looked at meanwhile.
         waiting.append(shop.comes(99))
         for _ in range(3):
             await asyncio.sleep(0)
         assert [0, 1, 2] == shop.order
-        assert LEAST == shop.in_flight
-        shop.in_flight = 0
+        assert LEAST == shop.at_work
+        shop.at_work = 0
         await asyncio.gather(*waiting)
 
     played(shop, scenario())
@@ -115,17 +115,17 @@ def test_thousands_that_wait_for_slow_participants_are_all_let_in() -> None:
         assert all(await asyncio.gather(*tasks))
 
     played(shop, scenario())
-    assert 3_000 == shop.in_flight
+    assert 3_000 == shop.at_work
 
 
 async def comes_to_a_full_house(shop: Shop) -> None:
-    shop.in_flight = LEAST
+    shop.at_work = LEAST
     await shop.is_late(0.1, for_seconds=30.0)
     waiting = [shop.comes() for _ in range(WAITING_LEAST)]
     await asyncio.sleep(0)
     async with asyncio.timeout(0):
         assert not await shop.come(patience_seconds=1.0)
-    shop.in_flight = 0
+    shop.at_work = 0
     assert all(await asyncio.gather(*waiting))
 
 
@@ -139,16 +139,16 @@ def test_it_says_beforehand_who_will_be_turned_away() -> None:
 
     async def scenario() -> None:
         assert not shop.admission.turns_away(patience_seconds=1.0)
-        shop.in_flight = LEAST
+        shop.at_work = LEAST
         await shop.is_late(0.1, for_seconds=30.0)
         assert not shop.admission.turns_away(patience_seconds=1.0)
         waiting = [shop.comes() for _ in range(WAITING_LEAST)]
         await asyncio.sleep(0)
         assert shop.admission.turns_away(patience_seconds=1.0)
         # A place that is free by then is given to who waits.
-        shop.in_flight -= 1
+        shop.at_work -= 1
         assert not shop.admission.turns_away(patience_seconds=1.0)
-        shop.in_flight = 0
+        shop.at_work = 0
         assert all(await asyncio.gather(*waiting))
         shop.admission.close()
         assert shop.admission.turns_away(patience_seconds=PATIENT_SECONDS)
@@ -173,7 +173,7 @@ def test_more_than_the_bound_never_run_and_wait_together() -> None:
     shop = Shop(most=FIRST + 10)
 
     async def scenario() -> None:
-        shop.in_flight = FIRST
+        shop.at_work = FIRST
         waiting = [shop.comes() for _ in range(10)]
         await asyncio.sleep(0)
         assert not await shop.come()
@@ -187,12 +187,12 @@ def test_who_leaves_while_he_waits_takes_nobodys_place() -> None:
     shop = Shop()
 
     async def scenario() -> None:
-        shop.in_flight = LEAST
+        shop.at_work = LEAST
         await shop.is_late(0.1, for_seconds=30.0)
         first, second = shop.comes(1), shop.comes(2)
         await asyncio.sleep(0)
         first.cancel()
-        shop.in_flight -= 1
+        shop.at_work -= 1
         assert await second
 
     played(shop, scenario())
@@ -203,12 +203,12 @@ def test_a_closed_one_admits_nobody_nor_who_waits() -> None:
     shop = Shop()
 
     async def scenario() -> None:
-        shop.in_flight = LEAST
+        shop.at_work = LEAST
         await shop.is_late(0.1, for_seconds=30.0)
         waiting = shop.comes()
         await asyncio.sleep(0)
         shop.admission.close()
-        shop.in_flight = 0
+        shop.at_work = 0
         assert not await waiting
         assert not await shop.come()
 

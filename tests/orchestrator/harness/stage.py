@@ -99,6 +99,7 @@ class Stage:
         deadline_seconds: float = 60.0,
         fraction: Callable[[], float] = lambda: 1.0,
         resident_wait_seconds: float = 30.0,
+        held_undos_max: int = 1_000,
     ) -> None:
         self.definition = definition
         self.definitions: dict[tuple[str, int], Definition] = {definition.key: definition}
@@ -121,6 +122,7 @@ class Stage:
         self._deadline_seconds = deadline_seconds
         self._fraction = fraction
         self._resident_wait_seconds = resident_wait_seconds
+        self._held_undos_max = held_undos_max
         self._undisturbed = False
         self._drawn = 0
         self._under_way: set[asyncio.Task[None]] = set()
@@ -148,6 +150,7 @@ class Stage:
             owner=owner,
             feed=self.feed,
             resident_wait_seconds=self._resident_wait_seconds,
+            held_undos_max=self._held_undos_max,
             gates=self.gates,
         )
         recovery = Recovery(log=self.log, runner=runner, clock=self.clock, owner=owner)
