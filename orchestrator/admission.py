@@ -3,7 +3,8 @@
 Invariant: a process is let in only while fewer run than the limit, which follows how late the loop
 is; and those that run and those who wait are never more than the bound that was set. Who waits is
 let in in the order of coming. Who would wait for longer than he has patience is turned away at
-once, not when his time is up. Must never: turn anybody away because participants are slow.
+once, as far as can be foreseen, and nobody waits for longer. Must never: turn anybody away because
+participants are slow.
 """
 
 import asyncio
@@ -42,34 +43,44 @@ class Admission:
         self._begun = 0
         self._closed = False
 
+    @property
+    def begins_at_once(self) -> bool:
+        """Whether who comes now begins without waiting."""
+        if self._waiting:
+            # Places have become free since it was last looked at.
+            self._let_in()
+        running = self._runner.at_work + self._on_their_way
+        return not self._closed and not self._waiting and running < self._most and self._room() > 0
+
     def turns_away(self, *, patience_seconds: float) -> bool:
         """Whether who comes now neither may begin nor may wait: `admits` would say so at once.
 
         So nothing has to be done for him first that would be done in vain.
         """
-        if self._waiting:
-            # Places have become free since it was last looked at.
-            self._let_in()
+        if self.begins_at_once:
+            return False
         running = self._runner.at_work + self._on_their_way
         if self._closed or running + len(self._waiting) >= self._most:
             return True
-        if not self._waiting and self._room() > 0:
-            return False
         return len(self._waiting) >= self._limit.waiting_max(patience_seconds)
 
     async def admits(self, *, patience_seconds: float) -> bool:
         """Whether a process may begin, and before the next turn of the loop; waits for its turn."""
-        if self.turns_away(patience_seconds=patience_seconds):
-            return False
-        if not self._waiting and self._room() > 0:
+        if self.begins_at_once:
             self._begun += 1
             return True
-        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self.turns_away(patience_seconds=patience_seconds):
+            return False
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(place)
+        # The pace at which room is made may fall, to nothing.
+        patience = loop.call_later(patience_seconds, _turn_away, place)
         try:
             # It may have been closed since the place was given.
             return await place and not self._closed
         finally:
+            patience.cancel()
             if not place.cancelled() and place.result():
                 self._on_their_way -= 1
 
@@ -96,13 +107,11 @@ class Admission:
         """Admits nobody any more, nor who waits."""
         self._closed = True
         while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(False)
+            _turn_away(self._waiting.popleft())
 
     def _let_in(self) -> None:
         room = self._room()
-        while self._waiting and room > 0:
+        while self._waiting and (room > 0 or self._waiting[0].done()):
             place = self._waiting.popleft()
             if not place.done():
                 place.set_result(True)
@@ -113,3 +122,8 @@ class Admission:
     def _room(self) -> int:
         """How many more may run than do."""
         return self._limit.running_max - self._runner.at_work - self._on_their_way
+
+
+def _turn_away(place: asyncio.Future[bool]) -> None:
+    if not place.done():
+        place.set_result(False)

@@ -16,7 +16,7 @@ import pytest
 
 from chassis import handlers, statuses
 from chassis.handlers import Handlers
-from orchestrator.servicer import OrderProcessServicer
+from orchestrator import requests
 from tests.counts.bounds import check, over
 from tests.counts.harness.crowd import CROWD, SERVERS, Crowd, Patient, open_crowd, play
 from tests.counts.harness.python_calls import Calls, calls_here, of_this_python
@@ -71,7 +71,7 @@ def test_little_is_done_for_an_order_that_is_turned_away(counted: Callable[[], C
 def test_an_order_that_is_read_for_nothing_is_seen(
     counted: Callable[[], Calls], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OrderProcessServicer, "_turns_away", lambda *_: False)
+    monkeypatch.setattr(requests, "names_itself", lambda _: False)
     assert over(NAME, counted().total / CROWD)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import admission as admitting
 from orchestrator.admission import Admission
 from orchestrator.limit import FIRST, LEAST, WAITING_LEAST, Limit
 from tests.orchestrator.harness.virtual_time import VirtualClock, play
@@ -132,6 +133,49 @@ async def comes_to_a_full_house(shop: Shop) -> None:
 def test_who_would_wait_for_longer_than_he_likes_is_turned_away_at_once() -> None:
     shop = Shop()
     played(shop, comes_to_a_full_house(shop))
+
+
+async def waits_in_vain(shop: Shop) -> float:
+    """For how long somebody waits who has patience for a second, where nobody ever makes room."""
+    shop.at_work = LEAST
+    await shop.is_late(0.1, for_seconds=30.0)
+    now = asyncio.get_running_loop().time
+    began = now()
+    many = [asyncio.create_task(shop.come(patience_seconds=1.0)) for _ in range(WAITING_LEAST)]
+    assert not any(await asyncio.gather(*many))
+    seconds = now() - began
+    # Who has left takes nobody's place in the queue.
+    last = shop.comes(99)
+    await asyncio.sleep(0.5)
+    assert not last.done()
+    shop.at_work = 0
+    assert await last
+    return seconds
+
+
+def test_who_waits_in_vain_is_turned_away_when_his_patience_is_over() -> None:
+    shop = Shop()
+
+    async def scenario() -> None:
+        assert 1.0 <= await waits_in_vain(shop) < 1.2
+
+    played(shop, scenario())
+
+
+def test_without_an_end_to_patience_he_would_wait_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Removes the mechanism."""
+    monkeypatch.setattr(admitting, "_turn_away", lambda _: None)
+    shop = Shop()
+
+    async def scenario() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1_000.0):
+                await waits_in_vain(shop)
+        shop.at_work = 0
+
+    played(shop, scenario())
 
 
 def test_it_says_beforehand_who_will_be_turned_away() -> None:

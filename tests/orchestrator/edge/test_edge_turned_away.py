@@ -1,9 +1,14 @@
 """Who is turned away, and what is looked at before."""
 
+import asyncio
 from pathlib import Path
+
+import pytest
 
 from chassis.statuses import WireError
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
+from orchestrator import requests
+from orchestrator.limit import Limit
 from tests.orchestrator.edge.harness.office import Office
 from tests.orchestrator.edge.harness.refusal import refusal, told
 from tests.orchestrator.edge.harness.scripted import Gate, ScriptedParticipants, create_order
@@ -35,3 +40,39 @@ async def test_of_an_order_for_which_there_is_no_room_nothing_but_its_request_id
         gate.opened.set()
         await office.reaches(first.process_id, COMPLETED)
         assert ["items"] == wrong(await refusal(office.accept("r2", items=[])))
+
+
+async def of_one_that_began_before(
+    participants: ScriptedParticipants, folder: Path
+) -> process_pb.OrderProcess:
+    """The answer to a request that began its process, where all others wait for room."""
+    gate = Gate()
+    participants.answers["CreateOrder"] = gate.before(create_order)
+    async with Office(folder, participants.targets) as office:
+        first = await office.accept("r1")
+        other = asyncio.create_task(office.accept("r2"))
+        try:
+            again = await asyncio.wait_for(office.accept("r1"), timeout=2.0)
+            assert not other.done()
+        finally:
+            gate.opened.set()
+            await asyncio.wait({other})
+        assert first.process_id == again.process_id
+        return again
+
+
+async def test_who_began_before_does_not_wait_for_room(
+    participants: ScriptedParticipants, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Limit, "running_max", 1)
+    await of_one_that_began_before(participants, tmp_path)
+
+
+async def test_were_he_not_looked_up_first_he_would(
+    participants: ScriptedParticipants, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removes the mechanism."""
+    monkeypatch.setattr(Limit, "running_max", 1)
+    monkeypatch.setattr(requests, "names_itself", lambda _: False)
+    with pytest.raises(TimeoutError):
+        await of_one_that_began_before(participants, tmp_path)
