@@ -36,6 +36,9 @@ _ADDRESSES: Final = {
     "ipv6": re.compile(r"\[[0-9A-Fa-f:.%]+\]:\d{1,5}"),
 }
 _NO_NAME: Final = re.compile(r"[,\s]")
+# gRPC takes a port that there is not for another one: 99999 for 34463.
+_NUMBER_AT_END: Final = re.compile(r":(-?\d*)$")
+_PORT_MAX: Final = 65_535
 _DATABASE_URL: Final = re.compile(r"sqlite:///.+|postgresql(?:\+\w+)?://\S+")
 
 S = TypeVar("S", bound="Settings")
@@ -48,7 +51,7 @@ def redacted(url: str) -> str:
 
 def _host_port(value: str) -> str:
     found = _HOST_PORT.fullmatch(value)
-    if found is None or int(found[1]) > 65_535:
+    if found is None or int(found[1]) > _PORT_MAX:
         raise ValueError('must be host:port, for example "127.0.0.1:50051"')
     return value
 
@@ -57,16 +60,23 @@ def _target(value: str) -> str:
     scheme, _, rest = value.partition(":")
     address = _ADDRESSES.get(scheme)
     if address is not None:
-        right = all(address.fullmatch(it) for it in rest.lstrip("/").split(","))
+        each = rest.lstrip("/").split(",")
+        right = all(address.fullmatch(it) and _has_no_wrong_port(it) for it in each)
     else:
         # gRPC would look for a host of that name, for ever.
-        right = not _NO_NAME.search(value)
+        right = not _NO_NAME.search(value) and _has_no_wrong_port(value)
     if not right:
         raise ValueError(
-            'must be "host:port", "dns:///host:port" for all that the name stands for, or '
+            'must be "host:port" with a port up to 65535, "dns:///host:port" for all that the name '
+            "stands for, or "
             '"ipv4:127.0.0.1:50052,127.0.0.1:50062" for several addresses'
         )
     return value
+
+
+def _has_no_wrong_port(address: str) -> bool:
+    found = _NUMBER_AT_END.search(address)
+    return found is None or (found[1].isdecimal() and 1 <= int(found[1]) <= _PORT_MAX)
 
 
 def _database_url(value: str) -> str:

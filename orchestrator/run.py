@@ -132,7 +132,7 @@ class Run:
         self._alarm.ring()
 
     def leave(self) -> None:
-        """No call leaves any more. What is under way may end; then the process is given back."""
+        """No attempt begins any more. What is under way may end; then the process is given back."""
         self._leaving = True
         self._alarm.ring()
 

@@ -195,8 +195,8 @@ class Runner:
     async def drain(self, grace_seconds: float) -> None:
         """Hands everything over.
 
-        Calls under way may end within the grace, and their outcomes are logged; no call leaves any
-        more. Whatever is still here then is released as it is.
+        Calls under way may end within the grace, and their outcomes are logged; no attempt begins
+        any more. Whatever is still here then is released as it is.
         """
         self._draining = True
         for run in self._runs.values():

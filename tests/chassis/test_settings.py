@@ -118,7 +118,20 @@ def test_a_target_is_one_server_or_several(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["127.0.0.1:1,127.0.0.1:2", "ipv4:localhost:1", "ipv4:127.0.0.1:1,", "orders: 1"]
+    "target",
+    [
+        "127.0.0.1:1,127.0.0.1:2",
+        "ipv4:localhost:1",
+        "ipv4:127.0.0.1:1,",
+        "orders: 1",
+        "127.0.0.1:99999",
+        "127.0.0.1:-1",
+        "127.0.0.1:0",
+        "orders:",
+        "dns:///orders:65536",
+        "ipv4:127.0.0.1:1,127.0.0.2:65536",
+        ":::",
+    ],
 )
 def test_a_target_that_leads_nowhere_is_told_how_it_is_written(
     capsys: pytest.CaptureFixture[str], target: str
