@@ -132,9 +132,7 @@ class Orchestrator:
         """
         feed, rests = Feed(), Feed()
         pace = ALONE if sharing is None else SHARING
-        patience = policy.attempt_timeout_seconds
-        audit = Audit(log=log, books=books, clock=clock, attempt_timeout_seconds=patience)
-        self._audits = Audits(audit, clock)
+        self._audits = _audits(log, books, clock, policy)
         versions = versions.patient(policy)
         owner = ids.draw(OWNER_PREFIX)
         self.runner: Final = Runner(
@@ -245,3 +243,8 @@ class Orchestrator:
     def _wake(self, process_id: str) -> None:
         self.runner.wake(process_id)
         self.recovery.wake()
+
+
+def _audits(log: RetiringLog, books: Books, clock: Clock, policy: Policy) -> Audits:
+    patience = policy.attempt_timeout_seconds
+    return Audits(Audit(log=log, books=books, clock=clock, attempt_timeout_seconds=patience), clock)
