@@ -44,7 +44,7 @@ class Admission:
         self._closed = False
 
     @property
-    def begins_at_once(self) -> bool:
+    def _begins_at_once(self) -> bool:
         """Whether who comes now begins without waiting."""
         if self._waiting:
             # Places have become free since it was last looked at.
@@ -57,7 +57,7 @@ class Admission:
 
         So nothing has to be done for him first that would be done in vain.
         """
-        if self.begins_at_once:
+        if self._begins_at_once:
             return False
         running = self._runner.at_work + self._on_their_way
         if self._closed or running + len(self._waiting) >= self._most:
@@ -66,7 +66,7 @@ class Admission:
 
     async def admits(self, *, patience_seconds: float) -> bool:
         """Whether a process may begin, and before the next turn of the loop; waits for its turn."""
-        if self.begins_at_once:
+        if self._begins_at_once:
             self._begun += 1
             return True
         if self.turns_away(patience_seconds=patience_seconds):

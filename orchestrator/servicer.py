@@ -103,18 +103,13 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
         answer_at = _answer_at(context)
         patience_seconds = self._patience_seconds(answer_at)
         before: ProcessRow | None = None
-        if not self._admission.begins_at_once and requests.names_itself(request):
-            # Who began before need not wait, and of an order for which there is no room nothing
-            # else is read: that would cost most.
-            before = await self._log.find(request.request_id)
-            if before is None and self._admission.turns_away(patience_seconds=patience_seconds):
-                raise self._no_room()
+        turned_away = self._admission.turns_away(patience_seconds=patience_seconds)
+        if turned_away and requests.names_itself(request):
+            # Of an order for which there is no room nothing else is read: that would cost most.
+            before = await self._begun_before(request.request_id)
         request_id, order = requests.start(request)
         if before is None and not await self._admission.admits(patience_seconds=patience_seconds):
-            # Maybe another call of the same request was let in meanwhile.
-            before = await self._log.find(request_id)
-            if before is None:
-                raise self._no_room()
+            before = await self._begun_before(request_id)
         if before is not None:
             _check_same(before, order.fingerprint())
             return await self._answer_late(before, request, until=answer_at)
@@ -254,9 +249,12 @@ class OrderProcessServicer(order_process_service_pb2_grpc.OrderProcessServiceSer
             seconds = answer_at - asyncio.get_running_loop().time()
         return PATIENCE_SHARE * seconds
 
-    def _no_room(self) -> faults.Fault:
-        """What an order is told that may not begin."""
-        return _draining() if self._draining else _overloaded()
+    async def _begun_before(self, request_id: str) -> ProcessRow:
+        """The process that this request began before; nothing begins."""
+        row = await self._log.find(request_id)
+        if row is None:
+            raise _draining() if self._draining else _overloaded()
+        return row
 
     async def _started(self, request_id: str, order: PlacedOrder, *, process_id: str) -> ProcessRow:
         """The process of this request: the one that it began before, or one that begins now."""

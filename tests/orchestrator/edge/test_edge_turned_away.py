@@ -1,15 +1,15 @@
 """Who is turned away, and what is looked at before."""
 
-import asyncio
 from pathlib import Path
 
+import grpc
 import pytest
 
 from chassis.statuses import WireError
 from oms.orchestrator.v1 import order_process_pb2 as process_pb
-from orchestrator import requests
+from orchestrator import admission
 from orchestrator.limit import Limit
-from tests.orchestrator.edge.harness.office import Office
+from tests.orchestrator.edge.harness.office import Office, order
 from tests.orchestrator.edge.harness.refusal import refusal, told
 from tests.orchestrator.edge.harness.scripted import Gate, ScriptedParticipants, create_order
 
@@ -42,37 +42,34 @@ async def test_of_an_order_for_which_there_is_no_room_nothing_but_its_request_id
         assert ["items"] == wrong(await refusal(office.accept("r2", items=[])))
 
 
-async def of_one_that_began_before(
-    participants: ScriptedParticipants, folder: Path
-) -> process_pb.OrderProcess:
-    """The answer to a request that began its process, where all others wait for room."""
+async def of_one_that_began_before(participants: ScriptedParticipants, folder: Path) -> None:
+    """A request that began its process is sent again, where all others wait for room in vain."""
     gate = Gate()
     participants.answers["CreateOrder"] = gate.before(create_order)
     async with Office(folder, participants.targets) as office:
         first = await office.accept("r1")
-        other = asyncio.create_task(office.accept("r2"))
         try:
-            again = await asyncio.wait_for(office.accept("r1"), timeout=2.0)
-            assert not other.done()
+            again = await office.service.StartOrderProcess(
+                order("r1", return_immediately=True), timeout=1.5
+            )
+            assert first.process_id == again.process.process_id
         finally:
             gate.opened.set()
-            await asyncio.wait({other})
-        assert first.process_id == again.process_id
-        return again
+            await office.reaches(first.process_id, COMPLETED)
 
 
-async def test_who_began_before_does_not_wait_for_room(
+async def test_who_began_before_is_answered_though_room_is_never_made(
     participants: ScriptedParticipants, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Limit, "running_max", 1)
     await of_one_that_began_before(participants, tmp_path)
 
 
-async def test_were_he_not_looked_up_first_he_would(
+async def test_without_an_end_to_patience_he_would_not_be(
     participants: ScriptedParticipants, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Removes the mechanism."""
     monkeypatch.setattr(Limit, "running_max", 1)
-    monkeypatch.setattr(requests, "names_itself", lambda _: False)
-    with pytest.raises(TimeoutError):
-        await of_one_that_began_before(participants, tmp_path)
+    monkeypatch.setattr(admission, "_turn_away", lambda _: None)
+    error = await refusal(of_one_that_began_before(participants, tmp_path))
+    assert grpc.StatusCode.DEADLINE_EXCEEDED is error.code
