@@ -145,6 +145,7 @@ class Breaker:
         self._queue: dict[_Turn, None] = {}
         self._alarm = Alarm(clock)
         self._pacing: asyncio.Task[None] | None = None
+        self._greeted = False
         self._greeting: asyncio.Task[None] | None = None
 
     @property
@@ -217,7 +218,8 @@ class Breaker:
             self._incident.held += 1
         if self._pacing is None:
             self._pacing = asyncio.create_task(self._pace())
-        if self._lives_before is not None and self._greeting is None:
+        if self._lives_before is not None and not self._greeted:
+            self._greeted = True
             self._greeting = asyncio.create_task(self._greet())
         return turn
 
@@ -241,7 +243,7 @@ class Breaker:
     async def _greet(self) -> None:
         """Asks for a sign of life where many wait: one that is slow answers none of them for long.
 
-        None is no proof of anything: attempts will tell.
+        Once for all that is taken over: that there is none is no proof, attempts will tell.
         """
         try:
             if await self._is_there() and self._lives_before is not None:
@@ -336,6 +338,7 @@ class Breaker:
     def _begin_ramp(self, ramp: Ramp, *, takes_over: bool = False) -> None:
         self._ramp = ramp
         self._lives_before = self.lives if takes_over else None
+        self._greeted = False
         self._ramp_us = self._clock.now_us()
         self._begun = 0
 

@@ -45,6 +45,20 @@ def test_of_what_is_taken_over_few_find_out_that_the_target_is_down() -> None:
     assert begun_of_a_takeover(Target()) < 100
 
 
+def test_a_target_that_is_gone_is_asked_once_however_many_come() -> None:
+    target = Target(up=False)
+
+    async def scenario() -> None:
+        tasks = [asyncio.create_task(target.attempt(takes_seconds=2.0)) for _ in range(400)]
+        await target.clock.sleep(1.0)
+        assert 1 == target.asked
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    play(scenario())
+
+
 def test_without_a_sign_of_life_before_all_of_it_would_have_begun() -> None:
     """Removes the mechanism: the ramp of those whom a target answers, from the start."""
     assert begun_of_a_takeover(Target(ramp=TAKEOVER)) == 400
