@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from chassis.server import CannotStart, CannotStartYet
+from chassis.storage_trouble import Kind, kind_of
 
 _WAL: Final = "-wal"
 _SHM: Final = "-shm"
@@ -30,6 +31,10 @@ _RESCUED: Final = ".rescued"
 # when it is read.
 _CHECK_SECONDS_MAX: Final = 1.0
 _CHECK_STEPS: Final = 10_000
+
+# How long others that open the same new file may be in the way.
+_LOCKED_SECONDS_MAX: Final = 5.0
+_LOCKED_PAUSE_SECONDS: Final = 0.01
 
 Identity = tuple[int, int]
 """The device and the inode of a file."""
@@ -58,7 +63,7 @@ class StorageFiles:
         anchor = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             _look_for_damage(anchor, path, name)
-            anchor.execute("PRAGMA journal_mode=WAL")
+            keep_a_log(anchor)
             # The first read is what opens the write-ahead log.
             anchor.execute("SELECT count(*) FROM sqlite_master").fetchone()
             return cls(path, anchor)
@@ -122,6 +127,24 @@ class StorageFiles:
         with contextlib.suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(f"{device} {inode}\n{self.path}: {text}\n", encoding="utf-8")
+
+
+def keep_a_log(connection: sqlite3.Connection) -> None:
+    """Has a file write ahead from now on.
+
+    Where several do so at once SQLite tells some of them at once that it is locked, and waits for
+    nobody: each holds what the other one waits for.
+    """
+    deadline = time.monotonic() + _LOCKED_SECONDS_MAX
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if kind_of(error) is not Kind.LOCKED or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(_LOCKED_PAUSE_SECONDS)
 
 
 def _look_for_loss(path: Path, name: str) -> None:

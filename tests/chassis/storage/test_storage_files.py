@@ -2,10 +2,12 @@
 """Files that were deleted, replaced or damaged: nothing is acknowledged that would be gone."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -15,6 +17,7 @@ from chassis import faults
 from chassis.database import Database
 from chassis.group_commit import GroupCommit
 from chassis.server import CannotStart, CannotStartYet
+from chassis.storage_files import keep_a_log
 from chassis.storage_health import StorageHealth
 from tests.chassis.words.word import open_database, stored
 from tests.chassis.words.writing import insert
@@ -76,6 +79,38 @@ def kept(folder: Path) -> set[str]:
     words = set(stored(database.engine))
     asyncio.run(database.close())
     return words
+
+
+class Contended(sqlite3.Connection):
+    """A new file that others have just opened, too."""
+
+    times = 0
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == "PRAGMA journal_mode=WAL" and self.times < 3:
+            self.times += 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return super().execute(sql, *values)
+
+
+def test_who_opens_a_new_file_together_with_others_waits_for_them(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "words.db", factory=Contended)
+    with contextlib.closing(connection):
+        keep_a_log(connection)
+        assert 3 == connection.times
+        assert ("wal",) == connection.execute("PRAGMA journal_mode").fetchone()
+
+
+def test_what_is_wrong_otherwise_with_a_new_file_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "words.db"
+    path.write_bytes(b"no database" * 1_000)
+    with (
+        contextlib.closing(sqlite3.connect(path)) as connection,
+        pytest.raises(sqlite3.DatabaseError, match="not a database"),
+    ):
+        keep_a_log(connection)
 
 
 @WAYS
