@@ -24,14 +24,14 @@ from orchestrator.feed import Feed
 from orchestrator.gate import Gate, Turn
 from orchestrator.saga.advance import Advance, advance
 from orchestrator.saga.decide import Call, Rest, Wait, put_off_until_us
-from orchestrator.saga.definition import Definition
+from orchestrator.saga.definition import UNDO_RETRIES, Definition
 from orchestrator.saga.events import AttemptEnded
 from orchestrator.saga.evolve import evolve, replay
 from orchestrator.saga.retry import MICROSECONDS_PER_SECOND, RetryPolicy, microseconds
 from orchestrator.saga.state import Phase, SagaState
 from orchestrator.saga_log.protocol import Append, Fenced, SagaLog, Stale
 
-HELD_ASIDE_SECONDS: Final = 300.0
+HELD_ASIDE_SECONDS: Final = UNDO_RETRIES.cap_seconds
 """How long, at the most, an undo waits in the log for which there is no room to be held. As long as
 an undo that fails waits at the most."""
 
