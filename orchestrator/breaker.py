@@ -210,6 +210,7 @@ class Breaker:
         if self._state is State.CLOSED and not self._queue and not self._out:
             # It may be down, and nobody have noticed yet: then few are to find out.
             self._begin_ramp(self._comeback, takes_over=True)
+        self._look_for_life()
         if not self._queue and self._seconds_to_next() == 0:
             self._grant(turn)
             return turn
@@ -240,6 +241,11 @@ class Breaker:
         self._out += 1
         self._begun += 1
 
+    def _look_for_life(self) -> None:
+        """Lets what is taken over come faster, once somebody was answered."""
+        if self._lives_before is not None and self._lives_before != self.lives:
+            self._begin_ramp(self._takeover)
+
     async def _greet(self) -> None:
         """Asks for a sign of life where many wait: one that is slow answers none of them for long.
 
@@ -267,6 +273,7 @@ class Breaker:
         Returns:
             For how many seconds there will be no other, unless something happens.
         """
+        self._look_for_life()
         while self._queue:
             seconds = self._seconds_to_next()
             if seconds is None:
@@ -281,9 +288,6 @@ class Breaker:
 
     def _seconds_to_next(self) -> float | None:
         """When the next turn may be granted. None: not before one is given back, or answered."""
-        if self._lives_before is not None and self._lives_before != self.lives:
-            # Somebody is there.
-            self._begin_ramp(self._takeover)
         if self._lives_before is not None and (self._asking or self._out >= self._ramp.window):
             return None
         now_us = self._clock.now_us()
